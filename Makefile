@@ -1,0 +1,46 @@
+# `make book` builds the website, `make test` runs every test. Each sets everything up first.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 0
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+unexport PYTHONDONTWRITEBYTECODE
+export MPLBACKEND := Agg
+
+.PHONY: help book test reproduce setup clean
+
+help:
+	@echo 'make book       run every experiment at profile quick and build the website into _build/html'
+	@echo 'make test       run every test'
+	@echo 'make reproduce  run every experiment at profile paper and build the website'
+	@echo 'make clean      remove _build (keeps .venv and the data)'
+
+book: setup
+	$(BIN)/lbrs run --profile quick --seed $(SEED)
+	$(BIN)/lbrs build
+
+reproduce: setup
+	$(BIN)/lbrs run --profile paper --seed $(SEED)
+	$(BIN)/lbrs build
+
+test: setup
+	$(BIN)/lbrs build
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 900 \
+	  --nbval-sanitize-with tests/nbval.cfg _build/source
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed; name it with make PYTHON=...' >&2; exit 1; }
+	@if ! '$(PYTHON)' -c 'import ensurepip' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq python3-venv; fi
+	@'$(PYTHON)' -m venv '$(VENV)' || { echo 'No virtual environment could be made. On Debian: apt install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf _build

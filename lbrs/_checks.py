@@ -1,0 +1,79 @@
+"""Checks at the door: each names the argument, what was given and what is allowed."""
+
+import math
+from numbers import Real
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ELEMENTS = 2**23
+"""Most float64 numbers (64 MiB) that one chunk of a batched computation may hold."""
+
+
+def number(name: str, value: object, *, low: float, high: float = math.inf, open_low: bool = False, open_high: bool = False) -> float:
+    """`value` as a float, or an error unless it is a finite number in the interval from `low` to `high`."""
+    allowed = f"a finite number {'>' if open_low else '>='} {low:g}"
+    if high != math.inf:
+        allowed += f" and {'<' if open_high else '<='} {high:g}"
+    if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+    result = float(value)
+    inside = (result > low if open_low else result >= low) and (result < high if open_high else result <= high)
+    if not math.isfinite(result) or not inside:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return result
+
+
+def integer(name: str, value: object, *, low: int) -> int:
+    """`value` as an int, or an error unless it is a whole number of at least `low`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number >= {low}, got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
+    return int(value)
+
+
+def array(name: str, values: object) -> Tensor:
+    """`values` as a detached float64 tensor on the device it is on, or an error unless all are finite real numbers."""
+    try:
+        result = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a torch tensor or an array of real numbers, got {type(values).__name__}") from error
+    if result.dtype == torch.bool or result.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got dtype {result.dtype}")
+    result = result.to(torch.float64)
+    bad = (~torch.isfinite(result)).sum().item()
+    if bad:
+        raise ValueError(f"{name} must hold finite numbers only, got {bad} NaN or infinite of {result.numel()}")
+    return result
+
+
+def batch(name: str, values: object, shape: tuple[int, ...] | None = None) -> Tensor:
+    """`values` as a float64 tensor (n, *shape); any shape with at least one axis after the first if `shape` is None."""
+    result = array(name, values)
+    allowed = "(n, *shape)" if shape is None else f"(n, {', '.join(map(str, shape))})"
+    if result.ndim < 2 or (shape is not None and tuple(result.shape[1:]) != tuple(shape)):
+        raise ValueError(f"{name} must have shape {allowed}, got {tuple(result.shape)}; a single point x is passed as x[None]")
+    if shape is None and 0 in result.shape[1:]:
+        raise ValueError(f"{name} must have shape {allowed} without an empty feature axis, got {tuple(result.shape)}")
+    return result
+
+
+def labels(name: str, values: object, n: int) -> Tensor:
+    """`values` as a float64 tensor (n,) of -1 and +1."""
+    result = array(name, values)
+    if tuple(result.shape) != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one label a point, got {tuple(result.shape)}")
+    wrong = result[result.abs() != 1]
+    if len(wrong):
+        raise ValueError(f"{name} must be -1 or +1, got {wrong[0].item():g}")
+    return result
+
+
+def chunks(n: int, row: int):
+    """Slices that cut n rows of `row` numbers each into pieces of at most ELEMENTS numbers."""
+    step = max(1, ELEMENTS // max(1, row))
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))

@@ -1,0 +1,88 @@
+"""Certified radii: one pure function per theorem, and the object that carries a radius with what it rests on."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lbrs._checks import labels, number
+from lbrs.norms import Norm
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """For each of n points: the prediction does not change on the open ball of the radius around the point.
+
+    prediction: (n,) in {-1, 0, +1}; 0 means that the classifier abstains, with radius 0.
+    radius: (n,) >= 0 in the units of x, rounded down.
+    norm: the threat norm of the ball.
+    kind: "deterministic", or "probabilistic": each point's statement holds with probability at least `confidence`.
+    source: the theorem. assumption: what it takes for granted, in words. confidence: None if deterministic.
+    """
+
+    prediction: Tensor
+    radius: Tensor
+    norm: Norm
+    kind: str
+    source: str
+    assumption: str
+    confidence: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.radius)
+
+    @property
+    def abstains(self) -> Tensor:
+        """(n,) bool: where there is no prediction."""
+        return self.prediction == 0
+
+    def accuracy(self, y: object, radius: float = 0.0) -> float:
+        """Certified accuracy: the share of points predicted as `y` (n,) with a certified radius of more than `radius` >= 0; clean accuracy at 0.
+
+        At radius 0 a point counts as soon as its prediction is right.
+        """
+        right = self.prediction == labels("y", y, len(self)).to(self.prediction.device)
+        radius = number("radius", radius, low=0)
+        return (right & ((self.radius > radius) | (radius == 0))).double().mean().item()
+
+
+def theorem1(lower: Tensor, sigma: float) -> Tensor:
+    """Theorem 1 for two classes whose scores sum to one: sigma PhiInv(g_y^mu(x)).
+
+    The smoothed classifier keeps its class y on the open l2 ball of radius (sigma/2)(PhiInv(g_y) - PhiInv(g_y')), and
+    g_y' = 1 - g_y. Parameters: `lower` (n,), a lower bound of g_y^mu(x) in [0, 1]; `sigma` > 0, in the units of x.
+    Returns (n,): 0 where lower <= 1/2.
+    """
+    return sigma * torch.special.ndtri(lower.clamp(min=0.5))
+
+
+def theorem6(value: Tensor, slope: Tensor, neighbor: Tensor) -> Tensor:
+    """Theorem 6 (linear g): min{|g^mu(x)| / ||a||_*, r_nghbr(x)}.
+
+    f^mu is constant on the open ball of this radius. Parameters, each (n,): `value` g^mu(x), `slope` ||a||_*, `neighbor` r_nghbr(x).
+    Where a = 0 the first term is inf if g^mu(x) != 0, else 0.
+    """
+    size = value.abs()
+    boundary = torch.where(slope > 0, size / slope, torch.where(size > 0, torch.inf, 0.0))
+    return torch.minimum(boundary, neighbor)
+
+
+def theorem8(value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: float) -> Tensor:
+    """Theorem 8 (grad g L-Lipschitz from the norm to its dual): min{r_bdry(x), r_nghbr(x)}.
+
+    f^mu is constant on the open ball of this radius, with r_bdry = (sqrt(B^2 + 4 L |g^mu(x)|) - B) / (2 L), B = alpha L + ||grad g(x)||_*.
+    Computed as 2 |g^mu| / (B + sqrt(B^2 + 4 L |g^mu|)), which has no cancellation and at L = 0 is Theorem 6.
+    Parameters: `value` g^mu(x), `slope` ||grad g(x)||_*, `neighbor` r_nghbr(x), each (n,); `alpha` >= 0; `L` >= 0.
+    Where alpha L is beyond float64 the radius is 0.
+    """
+    size = value.abs()
+    B = alpha * L + slope
+    root = torch.hypot(B, 2 * L**0.5 * size.sqrt())
+    boundary = torch.where(B + root > 0, size / ((B + root) / 2), torch.where(size > 0, torch.inf, 0.0))
+    return torch.minimum(boundary.nan_to_num(nan=0.0, posinf=torch.inf), neighbor)
+
+
+def round_down(radius: Tensor) -> Tensor:
+    """The next smaller float64, so that a radius which rounding raised by half a unit is lowered by one; 0 and inf stay."""
+    lower = torch.nextafter(radius, torch.zeros_like(radius))
+    return torch.where(torch.isinf(radius), radius, lower)

@@ -1,0 +1,243 @@
+"""What is smoothed: a real score g whose sign is the base classifier f."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lbrs._checks import ELEMENTS, array, batch, chunks, integer, number
+from lbrs.norms import Norm
+
+KINKS = ("Relu", "LeakyRelu", "Prelu", "Rrelu", "Threshold", "Hard", "Softshrink", "Abs", "Clamp", "Where", "Max", "Min", "Amax", "Amin",
+         "Fmax", "Fmin", "AdaptiveMax", "FractionalMax", "Sort", "Topk", "Kthvalue", "Median", "Round", "Floor", "Ceil", "Sign")
+"""How the names of autograd nodes begin whose value or gradient jumps, so that no gradient-Lipschitz constant exists."""
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """The score at each of n points, to first order.
+
+    `base` (n,): f(x) = sign g(x) in {-1, +1}, with sign 0 = +1. `value` (n,): g(x). `slope` (n,): G = ||grad g(x)||_*.
+    `crossing` (n,): |g(x)|/G, the alpha above which the oracle decides instead of f; inf where G = 0.
+    """
+
+    base: Tensor
+    value: Tensor
+    slope: Tensor
+    crossing: Tensor
+
+
+def sign(values: Tensor) -> Tensor:
+    """The sign in {-1, +1}, with sign 0 = +1."""
+    return torch.where(values >= 0, 1.0, -1.0).to(torch.float64)
+
+
+class Score:
+    """A differentiable score g: R^d -> R, evaluated and differentiated in batches.
+
+    Parameters
+    ----------
+    function: torch callable or module that maps (n, *shape) to (n,) or (n, 1), each row on its own.
+    gradient_lipschitz: an L with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z (Assumption 7), in the norm used for
+        certification. The certificate is only as true as this number. None: no certificate can be asked for.
+    dtype, device: what `function` computes in and on; a module's own by default, else float64 on the CPU.
+    batch_size: most points handed to `function` at once.
+
+    Raises ValueError for L < 0, for an L given to a module with a kinked activation such as ReLU (its gradient jumps, so
+    no L exists), and for a module in training mode, whose output for a point depends on the batch or on chance.
+
+    >>> g = Score(lambda x: x.sin().sum(-1), gradient_lipschitz=1.0)
+    >>> g.value(torch.zeros(1, 3))
+    tensor([0.], dtype=torch.float64)
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], gradient_lipschitz: float | None = None, *, dtype: torch.dtype | None = None,
+                 device: torch.device | str | None = None, batch_size: int = 1024) -> None:
+        if not callable(function):
+            raise TypeError(f"function must map a tensor (n, *shape) to (n,), got {type(function).__name__}")
+        self.function = function
+        self.gradient_lipschitz = None if gradient_lipschitz is None else number("gradient_lipschitz", gradient_lipschitz, low=0)
+        self.batch_size = integer("batch_size", batch_size, low=1)
+        weight = next(function.parameters(), None) if isinstance(function, nn.Module) else None
+        self.dtype = dtype or (torch.float64 if weight is None else weight.dtype)
+        self.device = torch.device(device or ("cpu" if weight is None else weight.device))
+        if isinstance(function, nn.Module):
+            self._check_module(function)
+
+    def _check_module(self, module: nn.Module) -> None:
+        unstable = [type(m).__name__ for m in module.modules() if m.training and isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd))]
+        if unstable:
+            raise ValueError(f"function must be in evaluation mode (call .eval()), got {unstable[0]} in training mode")
+        kinked = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Threshold, nn.MaxPool1d,
+                  nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.Hardshrink, nn.Softshrink)
+        if self.gradient_lipschitz is not None:
+            for part in module.modules():
+                if isinstance(part, kinked):
+                    raise _kink_error(type(part).__name__)
+
+    def smoothness(self, x: Tensor) -> float:
+        """The constant L of Assumption 7, or a ValueError if there is none, or if `function` has a kinked operation at `x` (n, *shape)."""
+        if self.gradient_lipschitz is None:
+            raise ValueError("gradient_lipschitz is needed to certify (Assumption 7), got None: give Score an L for which the gradient is "
+                             "L-Lipschitz from the norm to its dual; a ReLU network has none")
+        if len(x):
+            _, output = self._output(x[:1])
+            for node in _nodes(output):
+                if _kinked(node):
+                    raise _kink_error(type(node).__name__.split("Backward")[0])
+        return self.gradient_lipschitz
+
+    def value(self, x: object) -> Tensor:
+        """g at the points `x` (n, *shape), as float64 (n,)."""
+        return self._map(x, lambda part: self._output(part, grad=False)[1].to(torch.float64))
+
+    def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+        """g (n,) and its gradient (n, *shape) at the points `x` (n, *shape), as float64."""
+        x = batch("x", x)
+        parts = [self._value_and_gradient(part) for part in x.split(self._step(x))] if len(x) else []
+        if not parts:
+            return x.new_zeros(0), torch.zeros_like(x)
+        return torch.cat([value for value, _ in parts]), torch.cat([gradient for _, gradient in parts])
+
+    def linearize(self, x: object, norm: Norm) -> Linearization:
+        """Value, dual gradient norm and crossing of g at the points `x` (n, *shape) for the threat `norm`."""
+        value, gradient = self.value_and_gradient(x)
+        slope = norm.dual(gradient.flatten(1))
+        return Linearization(sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf))
+
+    def _step(self, x: Tensor) -> int:
+        return max(1, min(self.batch_size, ELEMENTS // max(1, x[0].numel() if len(x) else 1)))
+
+    def _map(self, x: object, evaluate: Callable[[Tensor], Tensor]) -> Tensor:
+        x = batch("x", x)
+        return torch.cat([evaluate(part) for part in x.split(self._step(x))]) if len(x) else x.new_zeros(0)
+
+    def _output(self, x: Tensor, grad: bool = True) -> tuple[Tensor, Tensor]:
+        """The input as `function` sees it, and its checked output (n,)."""
+        x = x.detach().to(self.device, self.dtype)
+        with torch.set_grad_enabled(grad):
+            x = x.requires_grad_(grad)
+            output = self._squeeze(self.function(x), len(x))
+        if not torch.isfinite(output).all():
+            raise ValueError("function must return finite numbers, got NaN or infinity")
+        return x, output
+
+    def _squeeze(self, output: object, n: int) -> Tensor:
+        if not isinstance(output, Tensor) or tuple(output.shape) not in {(n,), (n, 1)}:
+            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"function must return a tensor of shape ({n},) for {n} points, got {given}")
+        return output.reshape(n)
+
+    def _value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen, output = self._output(x)
+        if not output.requires_grad:
+            raise ValueError("function must be differentiable by torch, got an output without a gradient")
+        (gradient,) = torch.autograd.grad(output.sum(), seen)
+        return output.detach().to(torch.float64), gradient.to(torch.float64)
+
+
+class LinearScore(Score):
+    """The affine score g(x) = a^T x + b (Section 3), whose gradient a is 0-Lipschitz: Theorem 6 applies exactly.
+
+    Parameters: `weight` a of shape (*shape) of one point; `bias` b, a number.
+
+    >>> LinearScore([1.0, -1.0], 0.5).value(torch.tensor([[2.0, 1.0]]))
+    tensor([1.5000], dtype=torch.float64)
+    """
+
+    def __init__(self, weight: object, bias: float = 0.0) -> None:
+        self.weight = array("weight", weight)
+        if self.weight.ndim == 0 or self.weight.numel() == 0:
+            raise ValueError(f"weight must have the shape of one point, got {tuple(self.weight.shape)}")
+        self.bias = number("bias", bias, low=-torch.inf)
+        super().__init__(self._affine, gradient_lipschitz=0.0, device=self.weight.device)
+
+    def _affine(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight.flatten() + self.bias
+
+    def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+        """g (n,) and the constant gradient a repeated to (n, *shape), without a copy."""
+        x = batch("x", x, tuple(self.weight.shape))
+        return self.value(x), self.weight.expand(len(x), *self.weight.shape)
+
+    def value(self, x: object) -> Tensor:
+        """a^T x + b at the points `x` (n, *shape), as float64 (n,)."""
+        x = batch("x", x, tuple(self.weight.shape)).to(self.device)
+        return self._affine(x)
+
+    def linearize(self, x: object, norm: Norm) -> Linearization:
+        """As `Score.linearize`; ||a||_* is computed once."""
+        value = self.value(x)
+        slope = norm.dual(self.weight.flatten()).expand(len(value))
+        return Linearization(sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf))
+
+
+class ProbabilityMargin(Score):
+    """The probability margin g = p(+1) - p(-1) = tanh(z/2) of a network's logit z, with values in [-1, 1].
+
+    The sign is that of z, and the crossing is sinh(|z|)/||grad z||_*, both computed from the logit, so that a saturated tanh
+    neither loses its gradient nor its sign. This is the paper's g in [0, 1]^2 (Theorem 1), written as g_1 - g_2.
+
+    Parameters: `network`, a module that maps (n, *shape) to logits (n,) or (n, 1), or to two-class logits (n, 2) in the order
+    (-1, +1); the rest as for `Score`.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], gradient_lipschitz: float | None = None, *, dtype: torch.dtype | None = None,
+                 device: torch.device | str | None = None, batch_size: int = 1024) -> None:
+        super().__init__(network, gradient_lipschitz, dtype=dtype, device=device, batch_size=batch_size)
+
+    def _squeeze(self, output: object, n: int) -> Tensor:
+        if isinstance(output, Tensor) and tuple(output.shape) == (n, 2):
+            return output[:, 1] - output[:, 0]
+        return super()._squeeze(output, n)
+
+    def logit(self, x: object) -> Tensor:
+        """The logit z at the points `x` (n, *shape), as float64 (n,)."""
+        return super().value(x)
+
+    def logit_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+        """z (n,) and grad z (n, *shape) at the points `x` (n, *shape), as float64."""
+        return super().value_and_gradient(x)
+
+    def value(self, x: object) -> Tensor:
+        """tanh(z/2) at the points `x` (n, *shape), as float64 (n,)."""
+        return (self.logit(x) / 2).tanh()
+
+    def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+        """tanh(z/2) (n,) and its gradient grad z / (2 cosh(z/2)^2) (n, *shape), as float64."""
+        logit, gradient = self.logit_and_gradient(x)
+        rate = 0.5 / (logit / 2).cosh() ** 2
+        return (logit / 2).tanh(), gradient * rate.reshape(-1, *[1] * (gradient.ndim - 1))
+
+    def linearize(self, x: object, norm: Norm) -> Linearization:
+        """As `Score.linearize`, with base and crossing from the logit."""
+        logit, gradient = self.logit_and_gradient(x)
+        length = norm.dual(gradient.flatten(1))
+        slope = length * 0.5 / (logit / 2).cosh() ** 2
+        crossing = torch.where(length > 0, logit.abs().sinh() / length, torch.inf)
+        return Linearization(sign(logit), (logit / 2).tanh(), slope, crossing)
+
+
+def _kink_error(name: str) -> ValueError:
+    return ValueError(f"gradient_lipschitz must be None for a function with {name}: its gradient jumps, so no constant L exists and a "
+                      "certificate from Theorem 8 would be false; use a smooth activation (softplus, tanh)")
+
+
+def _kinked(node: torch.autograd.graph.Node) -> bool:
+    name = type(node).__name__
+    if name.startswith("Elu"):
+        return abs(node._saved_alpha * node._saved_input_scale - 1) > 1e-9
+    return name.startswith(KINKS)
+
+
+def _nodes(output: Tensor):
+    """All autograd nodes behind `output`."""
+    stack, seen = [output.grad_fn], set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        stack.extend(parent for parent, _ in node.next_functions)
