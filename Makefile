@@ -8,7 +8,6 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 unexport PYTHONDONTWRITEBYTECODE
-export MPLBACKEND := Agg
 
 .PHONY: help book test reproduce setup clean
 
@@ -29,7 +28,7 @@ reproduce: setup
 test: setup
 	$(BIN)/lbrs build
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 900 \
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 1800 \
 	  --nbval-sanitize-with tests/nbval.cfg _build/source
 
 setup: $(VENV)/installed

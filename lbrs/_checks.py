@@ -20,7 +20,10 @@ def number(name: str, value: object, *, low: float, high: float = math.inf, open
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {value!r}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
     inside = (result > low if open_low else result >= low) and (result < high if open_high else result <= high)
     if not math.isfinite(result) or not inside:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
@@ -38,10 +41,16 @@ def integer(name: str, value: object, *, low: int) -> int:
 
 def array(name: str, values: object) -> Tensor:
     """`values` as a detached float64 tensor on the device it is on, or an error unless all are finite real numbers."""
-    try:
-        result = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a torch tensor or an array of real numbers, got {type(values).__name__}") from error
+    if isinstance(values, Tensor):
+        result = values.detach()
+    else:
+        try:
+            given = np.asarray(values)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{name} must be a torch tensor or an array of real numbers, got {type(values).__name__}") from error
+        if given.dtype.kind not in "iuf":
+            raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
+        result = torch.from_numpy(np.require(given, np.float64, ["C", "W"]))
     if result.dtype == torch.bool or result.is_complex():
         raise TypeError(f"{name} must hold real numbers, got dtype {result.dtype}")
     result = result.to(torch.float64)

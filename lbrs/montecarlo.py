@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lbrs._checks import integer, number
+
 
 class ConfidenceSequence:
     """Intervals for the means of n streams of independent numbers in [0, 1], valid at all times at once.
@@ -89,3 +91,23 @@ def sequential_sign(draw: Callable[[Tensor, int], Tensor], n: int, *, samples: i
         rows = rows[~done]
         sequence.keep((~done).nonzero().flatten())
     return SignEstimate(torch.where(mean >= 0, 1.0, -1.0).to(torch.float64), mean, decided, used)
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval (lower, upper) for the chance of success: it holds the chance with probability at least `confidence`.
+
+    Clopper and Pearson (1934): quantiles of Beta(k, n - k + 1) and Beta(k + 1, n - k). Parameters: `successes` k, 0 <= k <= n;
+    `trials` n >= 1; `confidence` in (0, 1).
+
+    >>> clopper_pearson(0, 10)[0]
+    0.0
+    """
+    from scipy.stats import beta
+
+    trials = integer("trials", trials, low=1)
+    if integer("successes", successes, low=0) > trials:
+        raise ValueError(f"successes must be at most trials = {trials}, got {successes}")
+    tail = (1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)) / 2
+    lower = 0.0 if successes == 0 else float(beta.ppf(tail, successes, trials - successes + 1))
+    upper = 1.0 if successes == trials else float(beta.ppf(1 - tail, successes + 1, trials - successes))
+    return lower, upper

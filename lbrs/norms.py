@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class Norm:
     p: float
 
     def __post_init__(self) -> None:
-        value = self.p if self.p == math.inf else number("p", self.p, low=1)
+        value = self.p if isinstance(self.p, Real) and self.p == math.inf else number("p", self.p, low=1)
         object.__setattr__(self, "p", float(value))
 
     def __str__(self) -> str:

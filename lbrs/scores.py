@@ -10,7 +10,8 @@ from lbrs._checks import ELEMENTS, array, batch, chunks, integer, number
 from lbrs.norms import Norm
 
 KINKS = ("Relu", "LeakyRelu", "Prelu", "Rrelu", "Threshold", "Hard", "Softshrink", "Abs", "Clamp", "Where", "Max", "Min", "Amax", "Amin",
-         "Fmax", "Fmin", "AdaptiveMax", "FractionalMax", "Sort", "Topk", "Kthvalue", "Median", "Round", "Floor", "Ceil", "Sign")
+         "Fmax", "Fmin", "Cummax", "Cummin", "AdaptiveMax", "FractionalMax", "Sort", "Topk", "Kthvalue", "Median", "Nanmedian", "Round", "Floor", "Ceil",
+         "Trunc", "Frac", "Fmod", "Remainder", "Sign", "Sgn", "MaskedFill", "LinalgVectorNorm", "Norm", "Dist", "Cdist", "Pdist")
 """How the names of autograd nodes begin whose value or gradient jumps, so that no gradient-Lipschitz constant exists."""
 
 
@@ -133,7 +134,9 @@ class Score:
         seen, output = self._output(x)
         if not output.requires_grad:
             raise ValueError("function must be differentiable by torch, got an output without a gradient")
-        (gradient,) = torch.autograd.grad(output.sum(), seen)
+        (gradient,) = torch.autograd.grad(output, seen, torch.ones_like(output))
+        if not torch.isfinite(gradient).all():
+            raise ValueError("function must have a finite gradient, got NaN or infinity")
         return output.detach().to(torch.float64), gradient.to(torch.float64)
 
 

@@ -8,9 +8,17 @@ from lbrs.certificates import Certificate, round_down, theorem1, theorem6, theor
 from lbrs.montecarlo import ConfidenceSequence, SignEstimate, sequential_sign
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
-from lbrs.scores import LinearScore, Score, sign
+from lbrs.scores import Linearization, LinearScore, Score
 
 BOUNDS = ("paper",)
+
+
+def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
+    """f^mu(x) in {-1, +1} at n points: the oracle's `label` (n,) where alpha > |g|/||grad g||_*, else sign g (the sign of equation (5)).
+
+    Given the `local` linearization, any number of alphas cost no further evaluation of g.
+    """
+    return torch.where(alpha > local.crossing, label.to(local.base), local.base)
 
 
 class LocallyBiased:
@@ -56,7 +64,7 @@ class LocallyBiased:
         """
         x = batch("x", x, self.oracle.shape)
         local = self.score_function.linearize(x, self.norm)
-        return torch.where(self.alpha > local.crossing, self.oracle.label(x).to(local.base), local.base)
+        return select(local, self.oracle.label(x), self.alpha)
 
     def certify(self, x: object, bound: str = "paper") -> Certificate:
         """A deterministic certificate: f^mu is constant on the open `norm` ball of the radius around each point.
@@ -70,7 +78,7 @@ class LocallyBiased:
         L = self.score_function.smoothness(x)
         local = self.score_function.linearize(x, self.norm)
         label = self.oracle.label(x).to(local.base)
-        prediction = torch.where(self.alpha > local.crossing, label, local.base)
+        prediction = select(local, label, self.alpha)
         value, neighbor = local.value + self.alpha * label * local.slope, self.oracle.radius(x, self.norm).to(local.value)
         if isinstance(self.score_function, LinearScore):
             radius, source, assumption = theorem6(value, local.slope, neighbor), "Theorem 6", "g is affine"

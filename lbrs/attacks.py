@@ -1,0 +1,60 @@
+"""Attacks: adversarial points inside a ball and inside the pixel box."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lbrs._checks import batch, integer, labels, number
+from lbrs.norms import L2, LINF, Norm
+
+
+def pgd(logit: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, radius: float, norm: Norm, *, steps: int = 10, step: float = 2.5, chunk: int = 1024) -> Tensor:
+    """Projected gradient descent on y z(x), the way to the other class, inside {z : ||z - x|| <= radius} and the box [0, 1]^d.
+
+    The logistic loss log(1 + exp(-y z)) has the same normalised gradient as -y z, without underflow, so that these are the steps of
+    the attack of Madry et al. (2018) on the logistic loss. It starts at x, and each of its steps has length `step` * radius / steps.
+
+    Parameters
+    ----------
+    logit: maps (n, *shape) to the attacked network's logit (n,) or (n, 1).
+    x: (n, *shape) pixels in [0, 1]; y: (n,) in {-1, +1}; radius: >= 0, in the units of x; norm: L2 or LINF.
+
+    Returns (n, *shape) in the type of x. Raises ValueError or TypeError that names the argument.
+    """
+    y = labels("y", y, len(batch("x", x)))
+    radius, steps, step = number("radius", radius, low=0), integer("steps", steps, low=1), number("step", step, low=0, open_low=True)
+    if norm not in (L2, LINF):
+        raise ValueError(f"norm must be L2 or LINF for this attack, got {norm!r}")
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"x must be a floating-point torch tensor, got {type(x).__name__}")
+    if len(x) and (x.min() < 0 or x.max() > 1):
+        raise ValueError(f"x must hold pixels in [0, 1], got values from {x.min():g} to {x.max():g}")
+    if radius == 0 or len(x) == 0:
+        return x.clone()
+    signs = y.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return torch.cat([_attack(logit, part, sign, radius, norm, steps, step * radius / steps)
+                      for part, sign in zip(x.split(chunk), signs.split(chunk), strict=True)])
+
+
+def _attack(logit: Callable, x: Tensor, sign: Tensor, radius: float, norm: Norm, steps: int, length: float) -> Tensor:
+    point = x.clone()
+    for _ in range(steps):
+        point.requires_grad_(True)
+        (gradient,) = torch.autograd.grad(logit(point).sum(), point)
+        direction = norm.maximizer(-(sign * gradient).flatten(1)).reshape(x.shape)
+        point = project(point.detach() + length * direction, x, radius, norm)
+    return point
+
+
+def project(point: Tensor, x: Tensor, radius: float, norm: Norm) -> Tensor:
+    """`point` moved into the ball of `radius` around `x` (in [0, 1]^d) and into the box [0, 1]^d, all (n, *shape).
+
+    In linf it is the nearest point of the intersection, in l2 the nearest of the ball cut to the box, which lies in both.
+    """
+    change = (point - x).flatten(1)
+    if norm == LINF:
+        change = change.clamp(-radius, radius)
+    else:
+        change = change * (radius / norm(change).clamp(min=radius))[:, None]
+    return (x + change.reshape(x.shape)).clamp(0, 1)

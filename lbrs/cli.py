@@ -1,0 +1,133 @@
+"""The `lbrs` command: fetch the data, run the experiments, build the website."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="Locally biased randomized smoothing: data, experiments, website.")
+
+
+class Profile(StrEnum):
+    """How much an experiment computes: every line on few points, or the paper's protocol."""
+
+    quick = "quick"
+    paper = "paper"
+
+
+@app.command()
+def fetch(datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="mnist, cifar10; all by default.")] = None) -> None:
+    """Download the images that are not there yet and check them."""
+    from lbrs import data
+
+    names = _known("data set", datasets, data.DATASETS)
+    failed = False
+    with _interruptible():
+        for name in names:
+            try:
+                typer.echo(f"{name}  {data.fetch(name)}")
+            except data.DataError as error:
+                failed = True
+                typer.echo(f"{name}  failed: {error}", err=True)
+    raise typer.Exit(int(failed))
+
+
+@app.command()
+def run(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default.")] = None,
+    profile: Annotated[Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")] = Profile.quick,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    device: Annotated[str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")] = "auto",
+) -> None:
+    """Execute experiments; their pages are built by `lbrs build`."""
+    from lbrs import book
+
+    root, known = _project()
+    jobs = [(name, partial(book.execute, root, known[name], profile.value, seed, device)) for name in _known("run", runs, tuple(known))]
+    raise typer.Exit(int(not _each(jobs)))
+
+
+@app.command()
+def build() -> None:
+    """Execute what is missing or out of date, then build the website into _build/html."""
+    from lbrs import book
+
+    root, _ = _project()
+    if not _each([(job.name, partial(book.perform, job)) for job in book.stale(root)]):
+        typer.echo("The website was not built.", err=True)
+        raise typer.Exit(1)
+    with _interruptible():
+        try:
+            typer.echo(book.render(root))
+        except book.BookError as error:
+            typer.echo(error, err=True)
+            raise typer.Exit(1) from None
+
+
+def _project() -> tuple[Path, dict[str, Any]]:
+    """The project around the current folder, and its runs; exit status 2 where there is none or its list is wrong."""
+    from lbrs.records import find_project
+    from lbrs.runs import load_runs
+
+    try:
+        root = find_project()
+        return root, load_runs(root)
+    except (FileNotFoundError, ValueError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(2) from None
+
+
+def _known(kind: str, asked: list[str] | None, known: tuple[str, ...]) -> list[str]:
+    """The names asked for, once each, or all; exit status 2 for an unknown one."""
+    for name in asked or ():
+        if name not in known:
+            typer.echo(f"unknown {kind} {name!r}; known are {', '.join(known)}", err=True)
+            raise typer.Exit(2)
+    return list(dict.fromkeys(asked or known))
+
+
+def _each(jobs: list[tuple[str, Callable[[], Any]]]) -> bool:
+    """Do all jobs, those after a failed one too, then tell the end of each in one line; returns whether none failed."""
+    width = max((len(name) for name, _ in jobs), default=0)
+    lines, good = [], True
+    try:
+        with _interruptible():
+            for name, job in jobs:
+                typer.echo(f"{name} ...", err=True)
+                line, well = _attempt(job)
+                lines.append(f"{name:{width}}  {line}")
+                good &= well
+    finally:
+        for line in lines:
+            typer.echo(line)
+    return good
+
+
+def _attempt(job: Callable[[], Any]) -> tuple[str, bool]:
+    start = time.perf_counter()
+    try:
+        ending = job()
+    except Exception as error:
+        typer.echo(error, err=True)
+        return f"failed: {(str(error).strip() or type(error).__name__).splitlines()[-1]}", False
+    if ending is not None and not ending.rerun:
+        return f"taken from the published record: {' '.join(ending.reason.split())}", True
+    return f"{'executed' if ending is None else 're-run'} in {time.perf_counter() - start:.0f} s", True
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command with exit status 130 and a word on how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # else the abandoned cell reports itself at exit
+        typer.echo("Interrupted. The same command continues where this one stopped.", err=True)
+        raise typer.Exit(130) from None

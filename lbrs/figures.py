@@ -1,0 +1,167 @@
+"""The paper's figures, one function each, drawn from a record alone; each returns the numbers it drew."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lbrs.records import Record
+
+COLORS = sns.color_palette("colorblind")
+STYLES: dict[str, dict[str, Any]] = {
+    "cnn": {"label": "CNN (base)", "color": "black", "linestyle": (0, (1, 1)), "marker": "s"},
+    "normal": {"label": r"$\sigma$-NS", "color": COLORS[0], "linestyle": "--", "marker": "o"},
+    "lbrs": {"label": r"$\alpha$-LBRS", "color": COLORS[3], "linestyle": "-", "marker": "D"},
+    "nearest": {"label": "1-NN", "color": COLORS[2], "linestyle": "-.", "marker": "^"},
+}
+NORM_NAMES = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
+
+
+def style() -> None:
+    """Seaborn's style for all figures."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={"figure.dpi": 110, "axes.titlesize": "medium", "legend.frameon": True})
+
+
+def spiral_regions(record: Record) -> dict[str, Any]:
+    """Figure 1: test data, the SVM's boundary (bold), and the decision regions of f^mu for several alphas."""
+    style()
+    regions, test, svm = (record.results[key] for key in ("regions", "test", "svm"))
+    side = regions["side"]
+    x, y = np.array(test["x"]), np.array(test["y"])
+    figure, axes = plt.subplots(1, len(regions["alpha"]), figsize=(3.1 * len(regions["alpha"]), 4.2), sharex=True, sharey=True, squeeze=False)
+    shares = {}
+    for index, (ax, alpha) in enumerate(zip(axes[0], regions["alpha"], strict=True)):
+        raster = _shade(ax, regions, index)
+        ax.scatter(*x[y > 0].T, s=7, marker="o", color=COLORS[1], linewidths=0, label="test point, $y=+1$")
+        ax.scatter(*x[y < 0].T, s=9, marker="^", color=COLORS[0], linewidths=0, label="test point, $y=-1$")
+        _hyperplane(ax, svm["weight"], svm["bias"], side)
+        ax.set(title=rf"$\alpha={alpha:g}$", xlabel="$x_1$", xlim=(-side, side), ylim=(-side, side))
+        shares[alpha] = raster.mean().item()
+    axes[0, 0].set_ylabel("$x_2$")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="white", edgecolor="grey"))
+    handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="0.58"))
+    figure.legend(handles, [*names, r"$f^\mu=+1$", r"$f^\mu=-1$"], ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.01), markerscale=2, fontsize="small")
+    _finish(figure, record, bottom=0.12)
+    return {"positive_share": shares}
+
+
+def spiral_radii(record: Record) -> dict[str, Any]:
+    """Figure 2: average certified radius, average true certified radius and clean accuracy against alpha."""
+    style()
+    alpha, norms = record.results["alpha"], record.results["norms"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.3))
+    for color, (name, values) in zip((COLORS[0], COLORS[1]), norms.items(), strict=True):
+        label, every = NORM_NAMES[name], max(1, len(alpha) // 8)
+        left.plot(alpha, values["radius"], color=color, marker="os"[name == "linf"], markevery=every, label=f"{label} average radius, Theorem 6")
+        left.plot(alpha, values["true_radius"], color=color, linestyle="--", marker="os"[name == "linf"], markevery=every, markerfacecolor="white",
+                  label=f"{label} average true radius, Theorem 6")
+        left.plot([0], [values["base_radius"]], linestyle="none", marker="*" if name == "l2" else "X", markersize=12, color=color, clip_on=False, zorder=5,
+                  label=rf"{label} average radius of the SVM, $|g|/\|a\|_*$")
+    left.set(xlabel=r"$\alpha$ (units of $x$)", ylabel="average radius (units of $x$)", ylim=(0, None))
+    left.legend(fontsize="x-small", loc="upper right")
+    right.plot(alpha, record.results["accuracy"], color=COLORS[3], label=r"$\alpha$-LBRS")
+    right.axhline(record.results["nearest"], color=STYLES["nearest"]["color"], linestyle="-.", label="1-NN")
+    right.axhline(record.results["accuracy"][0], color="black", linestyle=":", label="SVM (base)")
+    right.set(xlabel=r"$\alpha$ (units of $x$)", ylabel="clean accuracy (share of test points)", ylim=(0.5, 1.02))
+    right.legend(fontsize="small", loc="center right")
+    _finish(figure, record)
+    return {"alpha": alpha, "accuracy": record.results["accuracy"], **norms}
+
+
+def idea(results: dict[str, Any]) -> dict[str, Any]:
+    """The method in one picture: a line, the reference points around it, and one point with its ball, before and after."""
+    style()
+    regions, points, labels = results["regions"], np.array(results["points"]), np.array(results["labels"])
+    side, (x1, x2) = regions["side"], results["x"]
+    figure, axes = plt.subplots(1, len(regions["alpha"]), figsize=(5.2 * len(regions["alpha"]), 4.9), sharey=True)
+    for index, (ax, alpha, radius) in enumerate(zip(axes, regions["alpha"], results["radius"], strict=True)):
+        _shade(ax, regions, index)
+        _hyperplane(ax, results["weight"], results["bias"], side)
+        for label, marker, color in ((1, "o", COLORS[1]), (-1, "^", COLORS[0])):
+            ax.scatter(*points[labels == label].T, s=70, marker=marker, color=color, edgecolors="black", linewidths=0.6, zorder=3)
+        ax.add_patch(plt.Circle((x1, x2), radius, fill=False, linewidth=2.2, linestyle="--", color="black", zorder=4))
+        ax.plot(x1, x2, marker="*", markersize=15, color="black", zorder=5)
+        if alpha > 0:
+            end = np.array(results["x"]) + alpha * np.array(results["bias_direction"])
+            ax.annotate("", xy=end, xytext=(x1, x2), arrowprops={"arrowstyle": "-|>", "linewidth": 2, "color": "black"}, zorder=6)
+        title = "the base classifier" if alpha == 0 else rf"LBRS, $\alpha={alpha:g}$"
+        ax.set(title=f"{title}: certified radius {radius:.2f}", xlim=(-side, side), ylim=(-side, side), xlabel="$x_1$")
+    axes[0].set_ylabel("$x_2$")
+    figure.tight_layout()
+    return {"radius": results["radius"]}
+
+
+def accuracy_over_smoothing(record: Record) -> dict[str, Any]:
+    """Figures 3 and 5: clean and robust accuracy against the normalised smoothing parameter, and of LBRS against alpha itself."""
+    style()
+    results = record.results
+    sets, sigma, alpha = results["sets"], np.array(results["sigma"]), np.array(results["alpha"])
+    figure, axes = plt.subplots(2, len(sets), figsize=(3.9 * len(sets), 6.6), sharey=True, squeeze=False)
+    for (top, bottom), entry in zip(axes.T, sets, strict=True):
+        for ax in (top, bottom):
+            for name in ("cnn", "nearest"):
+                ax.axhline(entry[name], **_line(name), linewidth=1.6)
+        top.plot(sigma / sigma[-1], entry["normal"], **_line("normal"), linewidth=2)
+        top.plot(alpha / alpha[-1], entry["lbrs"], **_line("lbrs"), linewidth=2)
+        bottom.plot(alpha[1:], entry["lbrs"][1:], **_line("lbrs"), linewidth=2)
+        bottom.set(xscale="log", xlabel=r"$\alpha$ (units of $x$), logarithmic")
+        top.set(title="clean" if entry["radius"] == 0 else rf"$\ell_2$-PGD, $\epsilon={entry['radius']:g}$", ylim=(-0.02, 1.02),
+                xlabel=rf"$\sigma/{sigma[-1]:g}$ or $\alpha/{alpha[-1]:g}$")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("accuracy (share of test points)")
+    axes[0, 0].legend(*_unique(axes[0, 0]), fontsize="small", loc="lower center")
+    _finish(figure, record)
+    return {"sigma": results["sigma"], "alpha": results["alpha"], "sets": sets}
+
+
+def accuracy_over_radius(record: Record) -> dict[str, Any]:
+    """Figures 4 and 6: accuracy against the radius of the attack on the base network, in l2 and in linf."""
+    style()
+    attacks, config = record.results["attacks"], record.config
+    figure, axes = plt.subplots(1, 2, figsize=(11.5, 4.3), sharey=True)
+    for ax, (norm, values) in zip(axes, attacks.items(), strict=True):
+        for name in ("cnn", "normal", "lbrs", "nearest"):
+            look = dict(STYLES[name])
+            look["label"] += {"normal": rf", $\sigma={config['sigma']:g}$", "lbrs": rf", $\alpha={config['alpha']:g}$"}.get(name, "")
+            ax.plot(values["radius"], values[name], **look, markersize=5, linewidth=2)
+        ax.set(title=f"{NORM_NAMES[norm]}-PGD on the base network", xlabel=rf"attack radius $\epsilon$ ({NORM_NAMES[norm]}, pixel units)", ylim=(-0.02, 1.02))
+    axes[0].set_ylabel("accuracy (share of test points)")
+    axes[0].legend(fontsize="small")
+    _finish(figure, record)
+    return attacks
+
+
+def _shade(ax: Axes, regions: dict[str, Any], index: int) -> np.ndarray:
+    """The decision regions of one alpha, light for +1 and dark for -1; returns the raster of 0 and 1."""
+    side, n = regions["side"], regions["raster"]
+    raster = np.array(list(f"{int(regions['bits'][index], 16):0{n * n}b}"), dtype=float).reshape(n, n)
+    ax.imshow(raster, extent=(-side, side, -side, side), origin="lower", cmap="Greys_r", vmin=-1.4, vmax=1, aspect="equal", interpolation="nearest")
+    ax.grid(False)
+    return raster
+
+
+def _line(name: str) -> dict[str, Any]:
+    return {key: value for key, value in STYLES[name].items() if key != "marker"}
+
+
+def _unique(ax: Axes) -> tuple[list, list]:
+    handles, names = ax.get_legend_handles_labels()
+    first = {name: handle for handle, name in reversed(list(zip(handles, names, strict=True)))}
+    order = [look["label"] for look in STYLES.values()]
+    return [first[name] for name in order], order
+
+
+def _hyperplane(ax: Axes, weight: list[float], bias: float, side: float) -> None:
+    """The line w_1 x_1 + w_2 x_2 + b = 0, bold."""
+    point, direction = -bias * np.array(weight) / np.dot(weight, weight), np.array([-weight[1], weight[0]]) / np.linalg.norm(weight)
+    ends = np.stack([point - 3 * side * direction, point + 3 * side * direction])
+    ax.plot(*ends.T, color="black", linewidth=3, label="SVM boundary")
+
+
+def _finish(figure: Figure, record: Record, bottom: float = 0.03) -> None:
+    figure.tight_layout(rect=(0, bottom, 1, 1))
+    figure.text(0.995, 0.005, f"profile {record.profile} · seed {record.seed} · {record.test_points:,} test points", ha="right", va="bottom", fontsize="x-small", color="0.35")

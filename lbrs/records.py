@@ -1,0 +1,112 @@
+"""What an experiment found, as small JSON files, and where they lie."""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PROFILES = ("quick", "paper")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of one experiment.
+
+    `run`, `profile`, `seed` name it. `config`: every choice. `versions`: of Python and the libraries. `device`: what computed it.
+    `test_hash`, `test_points`: which points were tested, and how many. `wall_time`: seconds of computation, all attempts together.
+    `results`: what the figures draw.
+    """
+
+    run: str
+    profile: str
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+    test_hash: str
+    test_points: int
+    wall_time: float
+    results: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return record_name(self.run, self.profile, self.seed)
+
+    def save(self, folder: Path) -> Path:
+        """Write the record into `folder`, whole or not at all; returns the file."""
+        path = Path(folder) / self.name
+        write_text(path, json.dumps(_plain(asdict(self)), indent=None, separators=(",", ":"), allow_nan=False) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> "Record":
+        """Read a record; a ValueError that names the file if it is none."""
+        try:
+            content = json.loads(Path(path).read_text())
+            return cls(**content)
+        except (json.JSONDecodeError, TypeError) as error:
+            allowed = ", ".join(field.name for field in fields(cls))
+            raise ValueError(f"{path} must be a JSON object with the fields {allowed}: {error}") from error
+
+
+def record_name(run: str, profile: str, seed: int) -> str:
+    """The file name of a record."""
+    return f"{run}-{profile}-{seed}.json"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of lbrs and of the libraries that a result depends on."""
+    libraries = ("lbrs", "numpy", "scikit-learn", "torch", "torchvision")
+    return {"python": platform.python_version(), **{library: version(library) for library in libraries}}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to a temporary file beside `path`, then rename it."""
+    write_file(path, lambda file: file.write(text.encode()))
+
+
+def write_file(path: Path, write: Callable[[Any], Any]) -> None:
+    """Let `write` fill a temporary binary file beside `path`, then rename it; `path` is never half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The folder of the project: the nearest one above `start` (the current folder) with `_toc.yml` and `notebooks/runs.yml`."""
+    start = Path(start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "_toc.yml").is_file() and (folder / "notebooks" / "runs.yml").is_file():
+            return folder
+    raise FileNotFoundError(f"no companion project at or above {start}: go to the folder that holds _toc.yml and notebooks/runs.yml")
+
+
+def sources_hash() -> str:
+    """SHA-256 of the Python sources of lbrs: results of other code are never mixed with those of this one."""
+    content = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        content.update(path.name.encode() + b"\0" + path.read_bytes())
+    return content.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """`value` with numbers rounded to six significant digits after the leading one, tuples as lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return float(f"{value:.6e}") if isinstance(value, float) else value

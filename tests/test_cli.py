@@ -1,0 +1,178 @@
+"""The `lbrs` command with the work replaced: what it prints, in which order, and how it ends."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from lbrs import book, cli, data
+from lbrs.runs import BookError, Ending
+
+RUNS = "".join(f"{name}: {{source: a.md, profiles: {{quick: {{}}, paper: {{}}}}}}\n" for name in ("spiral", "digits", "mnist"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of three runs as the current folder."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "notebooks/a.md").touch()
+    (tmp_path / "notebooks/runs.yml").write_text(RUNS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The calls of `book.execute`, each answered by the entry of its run: an ending or an error; re-run where there is none."""
+    made, answers = [], {}
+
+    def execute(root, run, profile, seed, device):
+        made.append((run.name, profile, seed, device))
+        answer = answers.get(run.name, Ending(run.name, True, ""))
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(book, "execute", execute)
+    made_and_answers = type("Calls", (), {"made": made, "answers": answers})
+    return made_and_answers
+
+
+def lbrs(*arguments: str):
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def test_every_run_is_executed_with_the_defaults(project, calls):
+    result = lbrs("run")
+    assert result.exit_code == 0
+    assert calls.made == [(name, "quick", 0, "auto") for name in ("spiral", "digits", "mnist")]
+    assert result.stdout.splitlines() == ["spiral  re-run in 0 s", "digits  re-run in 0 s", "mnist   re-run in 0 s"]
+
+
+def test_the_options_reach_the_runs_asked_for_once_each(project, calls):
+    assert lbrs("run", "mnist", "spiral", "mnist", "--profile", "paper", "--seed", "3", "--device", "cpu").exit_code == 0
+    assert calls.made == [("mnist", "paper", 3, "cpu"), ("spiral", "paper", 3, "cpu")]
+
+
+def test_a_run_from_the_published_record_is_no_failure(project, calls):
+    calls.answers["mnist"] = Ending("mnist", False, "no images in\nthe folder")
+    result = lbrs("run", "mnist")
+    assert (result.exit_code, result.stdout) == (0, "mnist  taken from the published record: no images in the folder\n")
+
+
+@pytest.mark.parametrize("error", [BookError("notebooks/a.md failed\nRuntimeError: so"), ValueError("RuntimeError: so"), OSError("RuntimeError: so")])
+def test_the_others_go_on_after_a_failure(project, calls, error):
+    calls.answers["spiral"] = error
+    result = lbrs("run")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0] == "spiral  failed: RuntimeError: so"
+    assert [name for name, *_ in calls.made] == ["spiral", "digits", "mnist"]
+    assert str(error) in result.stderr
+
+
+def test_an_unknown_run_is_refused_before_any_work(project, calls):
+    result = lbrs("run", "spiral", "minst")
+    assert (result.exit_code, calls.made) == (2, [])
+    assert "unknown run 'minst'; known are spiral, digits, mnist" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--profile", "fast"), ("--seed", "-1"), ("--seed", "x"), ("--colour",)])
+def test_a_wrong_option_is_refused(project, calls, arguments):
+    assert (lbrs("run", *arguments).exit_code, calls.made) == (2, [])
+
+
+def test_outside_a_project_the_command_says_so(tmp_path, monkeypatch, calls):
+    monkeypatch.chdir(tmp_path)
+    for command in ("run", "build"):
+        result = lbrs(command)
+        assert result.exit_code == 2
+        assert "_toc.yml" in result.stderr
+
+
+def test_a_wrong_list_of_runs_is_told(project, calls):
+    (project / "notebooks/runs.yml").write_text("spiral: {source: a.md}")
+    result = lbrs("run")
+    assert (result.exit_code, calls.made) == (2, [])
+    assert "run 'spiral': profiles must hold quick and paper" in result.stderr
+
+
+def test_an_interrupt_tells_what_was_done_and_how_to_go_on(project, calls):
+    calls.answers["digits"] = KeyboardInterrupt()
+    result = lbrs("run")
+    assert result.exit_code == 130
+    assert [name for name, *_ in calls.made] == ["spiral", "digits"]
+    assert result.stdout.splitlines() == ["spiral  re-run in 0 s"]
+    assert "The same command continues where this one stopped." in result.stderr
+
+
+def build(monkeypatch, project, *, ending=None, error=None):
+    """`lbrs build` where one run and one chapter are stale."""
+    index = project / "_build/html/index.html"
+    jobs = [book.Job("mnist", project, project, project, {"run": "mnist"}), book.Job("book/theory", project, project, project, {})]
+    rendered = []
+
+    def perform(job):
+        if error and job.parameters:
+            raise error
+        return ending if job.parameters else None
+
+    monkeypatch.setattr(book, "stale", lambda root: jobs)
+    monkeypatch.setattr(book, "perform", perform)
+    monkeypatch.setattr(book, "render", lambda root: rendered.append(root) or index)
+    return lbrs("build"), index, rendered
+
+
+def test_build_executes_what_is_stale_and_tells_where_the_site_is(project, monkeypatch):
+    result, index, rendered = build(monkeypatch, project, ending=Ending("mnist", True, ""))
+    assert (result.exit_code, rendered) == (0, [project])
+    assert result.stdout.splitlines() == ["mnist        re-run in 0 s", "book/theory  executed in 0 s", str(index)]
+
+
+def test_build_makes_no_site_after_a_failure(project, monkeypatch):
+    result, _, rendered = build(monkeypatch, project, error=BookError("a\nb"))
+    assert (result.exit_code, rendered) == (1, [])
+    assert result.stdout.splitlines() == ["mnist        failed: b", "book/theory  executed in 0 s"]
+
+
+def test_build_passes_on_what_jupyter_book_says(project, monkeypatch):
+    def render(root):
+        raise BookError("WARNING: a broken link")
+
+    monkeypatch.setattr(book, "stale", lambda root: [])
+    monkeypatch.setattr(book, "render", render)
+    result = lbrs("build")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "WARNING: a broken link\n")
+
+
+def test_fetch_takes_every_data_set_and_goes_on_after_a_failure(monkeypatch, tmp_path):
+    def fetch(name):
+        if name == "mnist":
+            raise data.DataError("mnist cannot be downloaded into x: no network")
+        return tmp_path / name
+
+    monkeypatch.setattr(data, "fetch", fetch)
+    result = lbrs("fetch")
+    assert (result.exit_code, result.stdout) == (1, f"cifar10  {tmp_path / 'cifar10'}\n")
+    assert "mnist cannot be downloaded into x: no network" in result.stderr
+    assert lbrs("fetch", "cifar10").exit_code == 0
+
+
+def test_fetch_refuses_an_unknown_data_set(monkeypatch):
+    monkeypatch.setattr(data, "fetch", lambda name: pytest.fail("nothing should be fetched"))
+    result = lbrs("fetch", "imagenet")
+    assert result.exit_code == 2
+    assert "unknown data set 'imagenet'; known are mnist, cifar10" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["fetch", "run", "build"])
+def test_each_command_explains_itself(command):
+    assert command in lbrs("--help").stdout
+    assert lbrs(command, "--help").exit_code == 0
+
+
+def test_help_loads_nothing_heavy():
+    heavy = ("papermill", "jupytext", "nbformat", "jupyter_book", "torchvision", "matplotlib", "sklearn")
+    code = f"import sys, lbrs.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,131 @@
+"""The pipeline on tiny parameters: it repeats, it continues where it was stopped, and its limits are what they must be."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from lbrs import data, experiments, report
+from lbrs.experiments import ImagesConfig, Outcome, SpiralConfig, Stages, run, run_or_published
+
+TINY = {
+    "spiral": SpiralConfig(train_points=60, reference_points=30, test_points=50, alpha_points=6, raster=8),
+    "digits": ImagesConfig(dataset="digits", test_points=30, channels=(4, 4, 4), epochs=2, sigma_points=3, alpha_points=7, radius_points=2, samples=40),
+}
+
+
+@pytest.fixture(params=TINY)
+def tiny(request):
+    return request.param, TINY[request.param]
+
+
+def content(record):
+    return dataclasses.asdict(dataclasses.replace(record, wall_time=0.0))
+
+
+def test_two_runs_with_one_seed_agree_and_another_seed_differs(tiny, tmp_path):
+    name, config = tiny
+    first, again, other = (run(config, run=name, profile="quick", seed=seed, folder=tmp_path / str(i) / "records") for i, seed in enumerate((0, 0, 1)))
+    assert content(first) == content(again)
+    assert first.results != other.results
+    assert first.test_points == config.test_points and first.wall_time > 0
+
+
+def test_a_stopped_run_continues_and_ends_with_the_same_record(tiny, tmp_path, monkeypatch):
+    name, config = tiny
+    whole = run(config, run=name, profile="quick", seed=0, folder=tmp_path / "a" / "records")
+    computed, finish = [], experiments.write_file
+
+    def stop_late(path, write):
+        finish(path, write)
+        computed.append(path.name)
+        if len(computed) == (1 if name == "spiral" else 4):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments, "write_file", stop_late)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, run=name, profile="quick", seed=0, folder=tmp_path / "b" / "records")
+    before = list(computed)
+    monkeypatch.setattr(experiments, "write_file", lambda path, write: (finish(path, write), computed.append(path.name)))
+    again = run(config, run=name, profile="quick", seed=0, folder=tmp_path / "b" / "records")
+    assert content(again) == content(whole)
+    assert len(set(computed)) == len(computed) and set(before) <= set(computed)
+    assert not any((tmp_path / "b" / "partial").iterdir())
+
+
+def test_stages_of_other_choices_or_other_code_are_not_reused(tmp_path, monkeypatch):
+    assert Stages(tmp_path, ["a"])("x", lambda: 1) == 1
+    assert Stages(tmp_path, ["a"])("x", lambda: 2) == 1
+    assert Stages(tmp_path, ["b"])("x", lambda: 3) == 3
+    monkeypatch.setattr(experiments, "sources_hash", lambda: "changed")
+    assert Stages(tmp_path, ["a"])("x", lambda: 4) == 4
+
+
+def test_the_ends_of_the_alpha_path_are_the_network_and_the_nearest_neighbour(tmp_path):
+    record = run(TINY["digits"], run="digits", profile="quick", seed=0, folder=tmp_path / "records")
+    assert record.results["limits"]["alpha_zero"] == record.results["limits"]["alpha_infinity"] == 0
+    for entry in record.results["sets"]:
+        assert entry["lbrs"][0] == entry["cnn"] == entry["normal"][0]
+    for values in record.results["attacks"].values():
+        assert values["radius"][0] == 0 and values["cnn"][0] == record.results["sets"][0]["cnn"]
+
+
+def test_on_the_spiral_the_bound_at_alpha_zero_is_below_the_radius_of_the_svm_and_the_end_is_the_nearest_neighbour(tmp_path):
+    results = run(TINY["spiral"], run="spiral", profile="quick", seed=0, folder=tmp_path / "records").results
+    for values in results["norms"].values():
+        assert values["radius"][0] <= values["base_radius"]
+        assert all(true <= whole for true, whole in zip(values["true_radius"], values["radius"], strict=True))
+    assert results["nearest_alpha"] < TINY["spiral"].alpha_max and results["accuracy"][-1] == results["nearest"]
+    assert all(l2 >= linf for l2, linf in zip(results["norms"]["l2"]["radius"], results["norms"]["linf"]["radius"], strict=True))
+
+
+@pytest.mark.parametrize(("change", "named"), [
+    (dict(profile="fast"), "profile"), (dict(seed=-1), "seed"), (dict(device="tpu"), "device"), (dict(device=0), "device")])
+def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
+    given = {"run": "spiral", "profile": "quick", "seed": 0, "folder": tmp_path / "records", **change}
+    with pytest.raises((ValueError, TypeError), match=named):
+        run(TINY["spiral"], **given)
+    assert not (tmp_path / "records").exists()
+
+
+@pytest.mark.parametrize(("kind", "change"), [
+    (SpiralConfig, dict(turns=0.0)), (SpiralConfig, dict(alpha_points=0)), (SpiralConfig, dict(shown_alphas=(-1.0,))), (ImagesConfig, dict(alpha=-1.0)),
+    (ImagesConfig, dict(samples=0)), (ImagesConfig, dict(error=float("nan"))), (ImagesConfig, dict(radii=(float("inf"),))), (ImagesConfig, dict(noise="none"))])
+def test_bad_choices_are_named(kind, change):
+    with pytest.raises((ValueError, TypeError), match=next(iter(change))):
+        kind(**change)
+
+
+def test_every_choice_says_what_it_is():
+    for kind in (SpiralConfig, ImagesConfig):
+        assert all(len(field.metadata["says"]) > 10 for field in dataclasses.fields(kind))
+        assert all(f"`{field.name}`" in report.choices_of(kind()) for field in dataclasses.fields(kind))
+
+
+def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch, tmp_path):
+    (tmp_path / "book" / "records").mkdir(parents=True)
+    published = run(TINY["digits"], run="mnist", profile="paper", seed=0, folder=tmp_path / "book" / "records")
+
+    def missing(*arguments, **choices):
+        raise data.DataError("no data in /folder. Remedy: `lbrs fetch mnist`")
+
+    monkeypatch.setattr(experiments.data, "images", missing)
+    monkeypatch.setattr(experiments, "find_project", lambda: tmp_path)
+    outcome = run_or_published(ImagesConfig(), run="mnist", profile="quick", seed=5)
+    assert not outcome.rerun and outcome.record.name == published.name == "mnist-paper-0.json" and outcome.record.results["sigma"] == published.results["sigma"]
+    assert "Not re-run here" in outcome.sentence and "lbrs fetch mnist" in outcome.sentence
+    with pytest.raises(data.DataError):
+        run_or_published(ImagesConfig(), run="unpublished", profile="quick", seed=0)
+
+
+def test_an_outcome_shows_as_a_sentence_and_as_data(tmp_path):
+    record = run(TINY["spiral"], run="spiral", profile="quick", seed=0, folder=tmp_path / "records")
+    bundle = Outcome(record, True)._repr_mimebundle_()
+    assert bundle["application/vnd.lbrs.outcome+json"] == {"run": "spiral", "rerun": True, "reason": ""}
+    assert "profile *quick*, seed 0, 50 test points. Wall time" in bundle["text/markdown"]
+
+
+def test_generators_differ_by_purpose_and_repeat():
+    draws = [torch.rand(3, generator=experiments.generator("cpu", *names)).tolist() for names in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))]
+    assert draws[0] == draws[1] and len({tuple(d) for d in draws}) == 3

@@ -1,0 +1,80 @@
+"""Figures draw what the record says, with axes that name their units; tables and sentences hold the record's numbers."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lbrs import experiments, figures, report
+from lbrs.experiments import run
+from test_experiments import TINY
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return {name: run(config, run=name, profile="quick", seed=0, folder=tmp_path_factory.mktemp(name) / "records") for name, config in TINY.items()}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+DRAWN = [("spiral", figures.spiral_regions), ("spiral", figures.spiral_radii), ("digits", figures.accuracy_over_smoothing), ("digits", figures.accuracy_over_radius)]
+
+
+@pytest.mark.parametrize(("run_name", "figure"), DRAWN, ids=lambda value: getattr(value, "__name__", value))
+def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(records, run_name, figure):
+    assert figure(records[run_name])
+    drawn = plt.gcf()
+    assert all(ax.get_xlabel() for ax in drawn.axes) and drawn.axes[0].get_ylabel()
+    assert f"profile quick · seed 0 · {records[run_name].test_points} test points" in [text.get_text() for text in drawn.texts]
+
+
+def test_curves_are_those_of_the_record(records):
+    figures.spiral_radii(records["spiral"])
+    left, right = plt.gcf().axes
+    values = records["spiral"].results["norms"]["l2"]
+    assert np.allclose(left.lines[0].get_ydata(), values["radius"]) and np.allclose(left.lines[2].get_ydata(), [values["base_radius"]])
+    assert np.allclose(right.lines[0].get_ydata(), records["spiral"].results["accuracy"])
+    figures.accuracy_over_radius(records["digits"])
+    for ax, values in zip(plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True):
+        for line, name in zip(ax.lines, ("cnn", "normal", "lbrs", "nearest"), strict=True):
+            assert np.allclose(line.get_ydata(), values[name])
+
+
+def test_curves_differ_in_more_than_colour(records):
+    figures.accuracy_over_radius(records["digits"])
+    lines = plt.gcf().axes[0].lines
+    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == len(lines) == len({line.get_marker() for line in lines})
+
+
+def test_the_raster_of_regions_is_the_classifier(records):
+    record = records["spiral"]
+    shares = figures.spiral_regions(record)["positive_share"]
+    assert set(shares) == set(record.config["shown_alphas"])
+    image = np.asarray(plt.gcf().axes[0].images[0].get_array())
+    side, n = record.results["regions"]["side"], record.results["regions"]["raster"]
+    grid = np.stack(np.meshgrid(np.linspace(-side, side, n), np.linspace(-side, side, n)), -1)
+    svm = record.results["svm"]
+    assert np.array_equal(image > 0.5, grid @ svm["weight"] + svm["bias"] >= 0)
+
+
+def test_the_picture_of_the_idea_shows_a_radius_that_grows_by_alpha():
+    results = experiments.idea()
+    assert results["radius"][1] - results["radius"][0] == pytest.approx(results["regions"]["alpha"][1], abs=1e-12)
+    assert figures.idea(results)["radius"] == results["radius"]
+
+
+def test_tables_and_sentences_hold_the_numbers_of_the_record(records):
+    spiral, digits = records["spiral"], records["digits"]
+    assert f"{spiral.results['accuracy'][0]:.3f}" in report.spiral_numbers(spiral) and f"{spiral.results['accuracy'][-1]:.3f}" in report.spiral_reading(spiral)
+    assert f"{digits.results['sets'][0]['cnn']:.3f}" in report.image_numbers(digits)
+    assert f"{digits.results['sets'][1]['cnn']:.3f}" in report.smoothing_reading(digits)
+    assert report.radius_reading(digits).count("LBRS is above normal smoothing") == 2
+    assert "**30**" in report.choices(digits) and "`alpha_max`" in report.choices(spiral)
+
+
+def test_every_row_of_a_table_has_the_columns_of_its_header(records):
+    for text in (report.spiral_numbers(records["spiral"]), report.image_numbers(records["digits"]), report.choices(records["digits"]), report.choices(records["spiral"])):
+        assert len({line.count("|") for line in text.splitlines()}) == 1

@@ -1,0 +1,71 @@
+"""A record survives the disk, is written whole or not at all, and says what is wrong with a file that is none."""
+
+import json
+
+import pytest
+
+from lbrs import records
+from lbrs.records import Record, find_project, write_file, write_text
+
+
+@pytest.fixture
+def record():
+    return Record("spiral", "quick", 3, {"alphas": (0.0, 1.0)}, records.versions(), "cpu", "ab", 7, 1.25, {"accuracy": [1 / 3], "n": 2, "text": "x"})
+
+
+def test_a_record_comes_back_from_the_disk(record, tmp_path):
+    path = record.save(tmp_path / "deep" / "folder")
+    again = Record.load(path)
+    assert path.name == again.name == "spiral-quick-3.json"
+    assert again.results == {"accuracy": [0.3333333], "n": 2, "text": "x"} and again.config == {"alphas": [0.0, 1.0]}
+    assert again.save(tmp_path / "again").read_text() == path.read_text()
+
+
+def test_not_a_number_is_never_recorded(record, tmp_path):
+    broken = Record(**{**record.__dict__, "results": {"accuracy": float("nan")}})
+    with pytest.raises(ValueError, match="JSON"):
+        broken.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "{}", '{"run": "spiral"}', "null"])
+def test_a_file_that_is_no_record_is_named(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="x.json must be a JSON object with the fields run, profile, seed"):
+        Record.load(path)
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def interrupted(file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_file(path, interrupted)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_versions_name_what_a_result_depends_on():
+    assert set(records.versions()) == {"python", "lbrs", "numpy", "scikit-learn", "torch", "torchvision"}
+
+
+def test_the_project_is_found_from_below_and_its_absence_is_explained(tmp_path):
+    (tmp_path / "p" / "notebooks" / "deep").mkdir(parents=True)
+    (tmp_path / "p" / "_toc.yml").touch()
+    (tmp_path / "p" / "notebooks" / "runs.yml").touch()
+    assert find_project(tmp_path / "p" / "notebooks" / "deep") == tmp_path / "p"
+    with pytest.raises(FileNotFoundError, match="_toc.yml and notebooks/runs.yml"):
+        find_project(tmp_path)
+
+
+def test_published_records_are_small_and_of_profile_paper():
+    files = sorted((find_project() / "book" / "records").glob("*.json"))
+    assert {Record.load(file).run for file in files} >= {"spiral", "digits", "mnist"}
+    for file in files:
+        record = Record.load(file)
+        assert file.stat().st_size <= 100_000 and file.name == record.name and record.profile == "paper"
+        assert json.loads(file.read_text())["test_points"] == record.test_points > 0

@@ -1,0 +1,125 @@
+"""The set-up says the same thing everywhere, and nothing is tracked that is generated, downloaded or of one machine."""
+
+import doctest
+import importlib
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import lbrs
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ADDRESSES = ("py" + "pi.org", "python" + "hosted.org", "download." + "pytorch.org", "deb." + "debian.org", "registry." + "npmjs", "conda." + "anaconda.org",
+             "--index" + "-url", "--extra-index" + "-url", "--find" + "-links", "file:" + "//")
+PLACES = ("/" + "work/", "/" + "root/", "/" + "opt/", "/" + "home/", "/" + "Users/")
+
+
+def tracked() -> list[Path]:
+    """The files under version control, and those not yet added that are not ignored."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def pins() -> dict[str, list[Requirement]]:
+    """constraints.txt by name: one requirement each, or one for each kind of machine."""
+    found: dict[str, list[Requirement]] = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            requirement = Requirement(line)
+            found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def dependencies() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    every = [Requirement(text) for texts in (PROJECT["dependencies"], *extras) for text in texts]
+    return [requirement for requirement in every if requirement.name != PROJECT["name"]]
+
+
+def test_conda_and_pip_set_up_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["name"] == PROJECT["name"]
+    python, pip, by_pip = environment["dependencies"]
+    assert python == f"python{PROJECT['requires-python']}"
+    assert pip == "pip"
+    constraint, editable = by_pip["pip"]
+    assert constraint == "--constraint constraints.txt"
+    (extra,) = re.fullmatch(r"--editable \.\[(\w+)\]", editable).groups()
+    assert extra in PROJECT["optional-dependencies"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"--constraint constraints.txt --editable '.[{extra}]'" in makefile
+
+
+def test_every_constraint_is_an_exact_pin_without_an_address():
+    for requirements in pins().values():
+        for requirement in requirements:
+            assert requirement.url is None
+            assert [specifier.operator for specifier in requirement.specifier] == ["=="], requirement
+
+
+def test_every_dependency_is_pinned_within_its_bounds():
+    known = pins()
+    for dependency in dependencies():
+        (first, *others) = known[canonicalize_name(dependency.name)]
+        for pin in (first, *others):
+            (version,) = (specifier.version for specifier in pin.specifier)
+            assert dependency.specifier.contains(version, prereleases=True), (dependency, pin)
+
+
+def test_no_tracked_text_names_an_index_or_a_place_on_one_machine():
+    found = []
+    for path in tracked():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}:{number}: {word}" for number, line in enumerate(lines, 1) for word in (*ADDRESSES, *PLACES) if word in line]
+    assert not found
+
+
+def test_nothing_generated_or_downloaded_is_tracked():
+    wrong = re.compile(r"\.(ipynb|pt|pth|pkl|pickle|npy|npz|gz|xz|zip|tar|whl|pyc)$|ubyte|data_batch|^_build/|^\.venv/")
+    assert not [path.name for path in tracked() if wrong.search(path.relative_to(ROOT).as_posix())]
+    assert not [path.name for path in tracked() if path.stat().st_size > 400_000]
+
+
+def commands(text: str) -> set[str]:
+    """The make targets that a Markdown text names in code."""
+    code = re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)
+    return {target for piece in code for target in re.findall(r"\bmake ([a-z][a-z-]*)", piece)}
+
+
+def test_the_makefile_has_the_targets_that_the_readme_names():
+    makefile = (ROOT / "Makefile").read_text()
+    named = commands((ROOT / "README.md").read_text())
+    assert {"book", "test"} <= named
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_ci_calls_the_test_command_of_the_readme():
+    script = ROOT / ".ci/run"
+    assert "test" in commands((ROOT / "README.md").read_text())
+    assert re.search(r"^\s*(exec )?make test$", script.read_text(), re.MULTILINE)
+    assert os.access(script, os.X_OK)
+
+
+def test_the_python_examples_of_the_readme_and_of_the_docstrings_run(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert "Theorem 8" in capsys.readouterr().out
+    for name in ("montecarlo", "norms", "oracles", "scores", "smoothing"):
+        module = importlib.import_module(f"lbrs.{name}")
+        result = doctest.testmod(module, extraglobs={"torch": torch, **{public: getattr(lbrs, public) for public in lbrs.__all__}})
+        assert result.attempted > 0 and result.failed == 0
