@@ -1,5 +1,6 @@
 """The paper's experiments: every choice in a dataclass, from choices to a `Record`."""
 
+import glob
 import hashlib
 import json
 import os
@@ -131,7 +132,7 @@ def run(config: Config, *, run: str, profile: str, seed: int, device: str = "aut
     integer("seed", seed, low=0)
     place = pick_device(device)
     folder = Path(folder) if folder else find_project() / "_build" / "records"
-    stages = Stages(folder.parent / "partial", [run, profile, seed, str(place), asdict(config)], title=run)
+    stages = Stages(folder.parent / "partial", [run, profile, seed, str(place), asdict(config)], title=f"{run}-{profile}-{seed}")
     task, results = (spiral if isinstance(config, SpiralConfig) else images)(config, seed, place, stages)
     record = Record(run, profile, seed, asdict(config), versions(), str(place), task.test_hash, len(task.test_y), stages.seconds, results)
     record.save(folder)
@@ -165,12 +166,13 @@ def pick_device(device: str) -> torch.device:
 class Stages:
     """The stages of one computation, each kept in a file until `clear`, so that a stopped run continues.
 
-    Parameters: `folder`; `key`, plain data that together with the sources of lbrs and the versions says what is computed; `title` of the bar.
+    Parameters: `folder`; `key`, plain data that together with the sources of lbrs and the versions says what is computed; `title`
+    of the bar and of the folder.
     """
 
     def __init__(self, folder: Path, key: list, title: str = "") -> None:
         content = json.dumps([key, versions(), sources_hash()], sort_keys=True)
-        self.folder = Path(folder) / hashlib.sha256(content.encode()).hexdigest()[:16]
+        self.folder = Path(folder) / f"{title}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
         self.title = title
         self.seconds = 0.0
 
@@ -199,8 +201,9 @@ class Stages:
             yield from tqdm(items, desc=self.title, file=file)
 
     def clear(self) -> None:
-        """Forget all stages."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget these stages, and those that other code or other choices left under the same title."""
+        for folder in self.folder.parent.glob(f"{glob.escape(self.title)}-{'?' * 16}"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def generator(device: torch.device | str, *names: object) -> torch.Generator:
