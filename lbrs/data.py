@@ -161,7 +161,7 @@ def fetch(dataset: str) -> Path:
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(temporary) / file, folder / file)
     except (RuntimeError, OSError, HTTPException, EOFError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].replace("<urlopen error", "").strip("<> ")
         raise DataError(f"{dataset} is not in {folder} and could not be downloaded ({reason}). Remedy: connect to the internet and run "
                         f"`lbrs fetch {dataset}`, or set LBRS_DATA to a folder that holds {next(iter(files))}") from error
     return folder

@@ -31,21 +31,23 @@ def spiral_regions(record: Record) -> dict[str, Any]:
     regions, test, svm = (record.results[key] for key in ("regions", "test", "svm"))
     side = regions["side"]
     x, y = np.array(test["x"]), np.array(test["y"])
-    figure, axes = plt.subplots(1, len(regions["alpha"]), figsize=(3.1 * len(regions["alpha"]), 4.2), sharex=True, sharey=True, squeeze=False)
+    rows = -(-len(regions["alpha"]) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(8.6, 4.1 * rows + 0.7), sharex=True, sharey=True, squeeze=False)
     shares = {}
-    for index, (ax, alpha) in enumerate(zip(axes[0], regions["alpha"], strict=True)):
+    for index, (ax, alpha) in enumerate(zip(axes.flat, regions["alpha"], strict=False)):
         raster = _shade(ax, regions, index)
         ax.scatter(*x[y > 0].T, s=7, marker="o", color=COLORS[1], linewidths=0, label="test point, $y=+1$")
         ax.scatter(*x[y < 0].T, s=9, marker="^", color=COLORS[0], linewidths=0, label="test point, $y=-1$")
         _hyperplane(ax, svm["weight"], svm["bias"], side)
-        ax.set(title=rf"$\alpha={alpha:g}$", xlabel="$x_1$", xlim=(-side, side), ylim=(-side, side))
+        ax.set(title=rf"$\alpha={alpha:g}$", xlabel="$x_1$", ylabel="$x_2$", xlim=(-side, side), ylim=(-side, side))
         shares[alpha] = raster.mean().item()
-    axes[0, 0].set_ylabel("$x_2$")
+    for ax in axes.flat[len(regions["alpha"]):]:
+        ax.set_visible(False)
     handles, names = axes[0, 0].get_legend_handles_labels()
     handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="white", edgecolor="grey"))
     handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="0.58"))
-    figure.legend(handles, [*names, r"$f^\mu=+1$", r"$f^\mu=-1$"], ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.01), markerscale=2, fontsize="small")
-    _finish(figure, record, bottom=0.12)
+    figure.legend(handles, [*names, r"$f^\mu=+1$", r"$f^\mu=-1$"], ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.025), markerscale=2, fontsize="x-small")
+    _finish(figure, record, bottom=0.065)
     return {"positive_share": shares}
 
 
@@ -53,14 +55,14 @@ def spiral_radii(record: Record) -> dict[str, Any]:
     """Figure 2: average certified radius, average true certified radius and clean accuracy against alpha."""
     style()
     alpha, norms = record.results["alpha"], record.results["norms"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.3))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.3))
     for color, (name, values) in zip((COLORS[0], COLORS[1]), norms.items(), strict=True):
         label, every = NORM_NAMES[name], max(1, len(alpha) // 8)
-        left.plot(alpha, values["radius"], color=color, marker="os"[name == "linf"], markevery=every, label=f"{label} average radius, Theorem 6")
+        left.plot(alpha, values["radius"], color=color, marker="os"[name == "linf"], markevery=every, label=f"{label}, Theorem 6")
         left.plot(alpha, values["true_radius"], color=color, linestyle="--", marker="os"[name == "linf"], markevery=every, markerfacecolor="white",
-                  label=f"{label} average true radius, Theorem 6")
+                  label=f"{label}, Theorem 6, true")
         left.plot([0], [values["base_radius"]], linestyle="none", marker="*" if name == "l2" else "X", markersize=12, color=color, clip_on=False, zorder=5,
-                  label=rf"{label} average radius of the SVM, $|g|/\|a\|_*$")
+                  label=rf"{label}, SVM: $|g|/\|a\|_*$")
     left.set(xlabel=r"$\alpha$ (units of $x$)", ylabel="average radius (units of $x$)", ylim=(0, None))
     left.legend(fontsize="x-small", loc="upper right")
     right.plot(alpha, record.results["accuracy"], color=COLORS[3], label=r"$\alpha$-LBRS")
@@ -77,7 +79,7 @@ def idea(results: dict[str, Any]) -> dict[str, Any]:
     style()
     regions, points, labels = results["regions"], np.array(results["points"]), np.array(results["labels"])
     side, (x1, x2) = regions["side"], results["x"]
-    figure, axes = plt.subplots(1, len(regions["alpha"]), figsize=(5.2 * len(regions["alpha"]), 4.9), sharey=True)
+    figure, axes = plt.subplots(1, len(regions["alpha"]), figsize=(4.4 * len(regions["alpha"]), 4.4), sharey=True)
     for index, (ax, alpha, radius) in enumerate(zip(axes, regions["alpha"], results["radius"], strict=True)):
         _shade(ax, regions, index)
         _hyperplane(ax, results["weight"], results["bias"], side)
@@ -100,7 +102,7 @@ def accuracy_over_smoothing(record: Record) -> dict[str, Any]:
     style()
     results = record.results
     sets, sigma, alpha = results["sets"], np.array(results["sigma"]), np.array(results["alpha"])
-    figure, axes = plt.subplots(2, len(sets), figsize=(3.9 * len(sets), 6.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(2, len(sets), figsize=(3.3 * len(sets), 6.4), sharey=True, squeeze=False)
     for (top, bottom), entry in zip(axes.T, sets, strict=True):
         for ax in (top, bottom):
             for name in ("cnn", "nearest"):
@@ -122,7 +124,7 @@ def accuracy_over_radius(record: Record) -> dict[str, Any]:
     """Figures 4 and 6: accuracy against the radius of the attack on the base network, in l2 and in linf."""
     style()
     attacks, config = record.results["attacks"], record.config
-    figure, axes = plt.subplots(1, 2, figsize=(11.5, 4.3), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.3), sharey=True)
     for ax, (norm, values) in zip(axes, attacks.items(), strict=True):
         for name in ("cnn", "normal", "lbrs", "nearest"):
             look = dict(STYLES[name])

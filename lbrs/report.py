@@ -1,12 +1,15 @@
 """From a record to the small tables and computed sentences of a page."""
 
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import numpy as np
 
 from lbrs.experiments import ImagesConfig, SpiralConfig
 from lbrs.montecarlo import clopper_pearson
-from lbrs.records import Record
+from lbrs.records import Record, record_name
+
+NORMS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
 
 class Markdown(str):
@@ -59,67 +62,73 @@ def spiral_numbers(record: Record) -> Markdown:
     """The key numbers of the spiral run."""
     results, n = record.results, record.test_points
     last, peak = len(results["alpha"]) - 1, int(np.argmax(results["accuracy"]))
-    rows = [["clean accuracy, SVM (alpha = 0)", share(results["accuracy"][0], n)],
-            [f"clean accuracy, LBRS, alpha = {results['alpha'][peak]:g} (the best of the grid)", share(results["accuracy"][peak], n)],
+    rows = [[r"clean accuracy, SVM ($\alpha = 0$)", share(results["accuracy"][0], n)],
+            [rf"clean accuracy, LBRS at $\alpha = {results['alpha'][peak]:g}$, the best of the grid", share(results["accuracy"][peak], n)],
             ["clean accuracy, 1-NN", share(results["nearest"], n)],
-            ["LBRS equals the 1-NN on all test points from alpha", f"{results['nearest_alpha']:.2f}"]]
+            [r"$\alpha$ above which LBRS is the 1-NN on all test points", f"{results['nearest_alpha']:.2f}"]]
     for name, values in results["norms"].items():
-        rows += [[f"{name}: average radius of the SVM itself, abs(g)/norm of a", f"{values['base_radius']:.3f}"],
-                 [f"{name}: average radius, Theorem 6, alpha = 0", f"{values['radius'][0]:.3f}"],
-                 [f"{name}: average radius, Theorem 6, alpha = {results['alpha'][last]:g}", f"{values['radius'][last]:.3f}"],
-                 [f"{name}: average true radius, Theorem 6, alpha = 0 and {results['alpha'][last]:g}", f"{values['true_radius'][0]:.3f} and {values['true_radius'][last]:.3f}"]]
-    return table(["quantity", "value"], rows)
+        label, top = NORMS[name], f"{results['alpha'][last]:g}"
+        rows += [[rf"{label}: average radius of the SVM itself", f"{values['base_radius']:.3f}"],
+                 [rf"{label}: average radius of Theorem 6 at $\alpha = 0$ and ${top}$", f"{values['radius'][0]:.3f} and {values['radius'][last]:.3f}"],
+                 [rf"{label}: average true radius of Theorem 6 at $\alpha = 0$ and ${top}$", f"{values['true_radius'][0]:.3f} and {values['true_radius'][last]:.3f}"]]
+    return table(["quantity", "value (95 % interval over the test points)"], rows)
 
 
 def spiral_reading(record: Record) -> Markdown:
-    """What Figure 2 shows, in a sentence computed from the record."""
+    """What Figure 2 shows, in sentences computed from the record."""
     values, accuracy = record.results["norms"]["l2"], record.results["accuracy"]
     moved = "rises" if values["radius"][-1] > values["radius"][0] else "does not rise"
-    below = "below" if max(values["radius"]) < values["base_radius"] else "not below"
+    below = "below" if max(values["radius"]) < values["base_radius"] else "not always below"
     return Markdown(
-        f"Clean accuracy goes from {accuracy[0]:.3f} to {accuracy[-1]:.3f}, and the average l2 radius of Theorem 6 {moved} over the range of alpha, "
-        f"from {values['radius'][0]:.2f} to {values['radius'][-1]:.2f}. The average radius of the SVM itself is {values['base_radius']:.2f}: at every alpha "
-        f"the average of Theorem 6 lies {below} it."
+        rf"- Clean accuracy goes from {share(accuracy[0], record.test_points)} to {share(accuracy[-1], record.test_points)}." "\n"
+        rf"- The average $\ell_2$ radius of Theorem 6 {moved} over the range of $\alpha$: from {values['radius'][0]:.2f} to {values['radius'][-1]:.2f}." "\n"
+        rf"- The average $\ell_2$ radius of the SVM itself is {values['base_radius']:.2f}. At every $\alpha$ the average of Theorem 6 lies {below} it."
     )
 
 
 def image_numbers(record: Record) -> Markdown:
     """The key numbers of an image run."""
     results, config, n = record.results, record.config, record.test_points
-    clean = results["sets"][0]
-    rows = [["clean accuracy, CNN", share(clean["cnn"], n)], ["clean accuracy, 1-NN", share(clean["nearest"], n)]]
-    for entry in results["sets"]:
-        where = "clean" if entry["radius"] == 0 else f"l2 attack, eps = {entry['radius']:g}"
-        for name, axis, label in (("normal", "sigma", "sigma-NS"), ("lbrs", "alpha", "alpha-LBRS")):
+    limits, sets = results["limits"], results["sets"]
+    rows = [["clean accuracy, CNN", share(sets[0]["cnn"], n)], ["clean accuracy, 1-NN", share(sets[0]["nearest"], n)]]
+    for entry in sets:
+        for name, symbol, label in (("normal", "sigma", r"$\sigma$-NS"), ("lbrs", "alpha", r"$\alpha$-LBRS")):
             best = int(np.argmax(entry[name]))
-            rows.append([f"{where}: best {label}, at {axis} = {results[axis][best]:.3g}", share(entry[name][best], n)])
-        rows.append([f"{where}: sigma-NS at sigma = {results['sigma'][-1]:g}", share(entry["normal"][-1], n)])
-    for norm, values in results["attacks"].items():
-        last = -1
-        rows.append([f"{norm} attack, eps = {values['radius'][last]:g}: CNN, sigma-NS ({config['sigma']:g}), alpha-LBRS ({config['alpha']:g}), 1-NN",
-                     ", ".join(f"{values[name][last]:.3f}" for name in ("cnn", "normal", "lbrs", "nearest"))])
-    rows += [["test points where alpha = 0 differs from the CNN", str(results["limits"]["alpha_zero"])],
-             ["test points where alpha = 1e300 differs from the 1-NN", str(results["limits"]["alpha_infinity"])],
-             ["LBRS equals the 1-NN on all clean test points above alpha", f"{results['limits']['nearest_alpha']:.3g}"],
-             ["normal smoothing: largest share of undecided points", f"{max(max(entry['undecided']) for entry in results['sets']):.3f}"],
-             ["normal smoothing: mean draws a point, over all sigmas", f"{np.mean([draws for entry in results['sets'] for draws in entry['draws'][1:]]):.0f} of at most {config['samples']}"]]
+            rows.append([rf"{_where(entry)}: best {label}, at $\{symbol} = {results[symbol][best]:.3g}$", share(entry[name][best], n)])
+        rows.append([rf"{_where(entry)}: $\sigma$-NS at $\sigma = {results['sigma'][-1]:g}$", share(entry["normal"][-1], n)])
+    undecided = max(max(entry["undecided"]) for entry in sets)
+    draws = np.mean([draws for entry in sets for draws in entry["draws"][1:]])
+    rows += [[r"test points where $\alpha = 0$ differs from the CNN", str(limits["alpha_zero"])],
+             [r"test points where $\alpha = 10^{300}$ differs from the 1-NN", str(limits["alpha_infinity"])],
+             [r"$\alpha$ above which LBRS is the 1-NN on all clean test points", f"{limits['nearest_alpha']:.3g}"],
+             ["normal smoothing: largest share of undecided points", f"{undecided:.3f}"],
+             ["normal smoothing: mean draws a point", f"{draws:.0f} of at most {config['samples']}"],
+             ["normal smoothing: a decided point is wrong with probability at most", f"{config['error']:g}"]]
     return table(["quantity", "value (95 % interval over the test points)"], rows)
+
+
+def radius_numbers(record: Record) -> Markdown:
+    """Accuracies of all classifiers at every attack radius."""
+    names, rows = ("cnn", "normal", "lbrs", "nearest"), []
+    for norm, values in record.results["attacks"].items():
+        rows += [[NORMS[norm], f"{radius:g}", *(f"{values[name][i]:.3f}" for name in names)] for i, radius in enumerate(values["radius"])]
+    header = ["norm", r"$\epsilon$", "CNN", rf"$\sigma$-NS, $\sigma = {record.config['sigma']:g}$", rf"$\alpha$-LBRS, $\alpha = {record.config['alpha']:g}$", "1-NN"]
+    return table(header, rows)
 
 
 def smoothing_reading(record: Record) -> Markdown:
     """What Figure 3 shows, in sentences computed from the record."""
-    sets, sigma = record.results["sets"], record.results["sigma"]
+    sets, sigma, alpha = record.results["sets"], record.results["sigma"], record.results["alpha"]
     lines = []
     for entry in sets:
-        where = "On clean images" if entry["radius"] == 0 else f"Under the l2 attack with radius {entry['radius']:g}"
         best, top = int(np.argmax(entry["normal"])), int(np.argmax(entry["lbrs"]))
-        lines.append(f"{where} the CNN has {entry['cnn']:.3f}; normal smoothing peaks at {entry['normal'][best]:.3f} (sigma = {sigma[best]:g}) and ends at "
-                     f"{entry['normal'][-1]:.3f}; LBRS peaks at {entry['lbrs'][top]:.3f} (alpha = {record.results['alpha'][top]:.3g}) and ends at "
-                     f"{entry['lbrs'][-1]:.3f}, where the 1-NN has {entry['nearest']:.3f}.")
-    fall = sets[0]["normal"][-1] <= 0.6
-    lines.append("The paper reports that normal smoothing falls rapidly to one half as sigma grows; here its clean accuracy " +
-                 ("does fall towards it." if fall else f"does not by sigma = {sigma[-1]:g}."))
-    return Markdown(" ".join(lines))
+        lines.append(
+            rf"- **{_where(entry)}.** CNN {entry['cnn']:.3f}. Normal smoothing peaks at {entry['normal'][best]:.3f} ($\sigma = {sigma[best]:g}$) and ends at "
+            rf"{entry['normal'][-1]:.3f}. LBRS peaks at {entry['lbrs'][top]:.3f} ($\alpha = {alpha[top]:.3g}$) and ends at {entry['lbrs'][-1]:.3f}; "
+            rf"the 1-NN has {entry['nearest']:.3f}.")
+    fall = "does fall towards it" if sets[0]["normal"][-1] <= 0.6 else rf"does not, up to $\sigma = {sigma[-1]:g}$"
+    lines.append(rf"- The paper reports that normal smoothing falls rapidly to one half as $\sigma$ grows. Here its clean accuracy {fall}.")
+    return Markdown("\n".join(lines))
 
 
 def radius_reading(record: Record) -> Markdown:
@@ -129,8 +138,32 @@ def radius_reading(record: Record) -> Markdown:
         radius, normal, lbrs, cnn = (np.array(values[name]) for name in ("radius", "normal", "lbrs", "cnn"))
         gap = lbrs - normal
         above = radius[gap > 0]
-        where = f"from eps = {above[0]:g} to {above[-1]:g}" if len(above) else "nowhere"
+        where = rf"between $\epsilon = {above[0]:g}$ and ${above[-1]:g}$" if len(above) else "nowhere"
         at, worst = int(np.argmax(gap)), int(np.argmin(gap))
-        lines.append(f"In {norm}, LBRS is above normal smoothing {where}; its largest lead is {gap[at]:+.3f} at eps = {radius[at]:g}, where the CNN has "
-                     f"{cnn[at]:.3f}, and its lowest {gap[worst]:+.3f} at eps = {radius[worst]:g}.")
-    return Markdown(" ".join(lines))
+        lines.append(rf"- **{NORMS[norm]}.** LBRS is above normal smoothing {where}. Its largest lead is {gap[at]:+.3f} at $\epsilon = {radius[at]:g}$, where the "
+                     rf"CNN has {cnn[at]:.3f}. Its lowest is {gap[worst]:+.3f} at $\epsilon = {radius[worst]:g}$.")
+    return Markdown("\n".join(lines))
+
+
+def summary(folder: Path) -> Markdown:
+    """What the published records of the spiral and of MNIST in `folder` say of the paper's main claims, as a table."""
+    spiral, mnist = (Record.load(folder / record_name(run, "paper", 0)) for run in ("spiral", "mnist"))
+    accuracy, l2 = spiral.results["accuracy"], spiral.results["norms"]["l2"]
+    attack, clean = mnist.results["attacks"]["l2"], mnist.results["sets"][0]
+    near, far = attack["radius"].index(0.5), attack["radius"].index(2.0)
+    n, m = spiral.test_points, mnist.test_points
+    rows = [
+        ["Spiral: accuracy rises", f"{share(accuracy[0], n)} to {share(accuracy[-1], n)}"],
+        [r"Spiral: the average $\ell_2$ radius rises", f"the bound of Theorem 6: {l2['radius'][0]:.2f} to {l2['radius'][-1]:.2f}; the SVM's own radius: {l2['base_radius']:.2f}"],
+        ["MNIST: LBRS withstands large attacks on the CNN longer",
+         rf"$\ell_2$, $\epsilon = 2$: LBRS {share(attack['lbrs'][far], m)}, normal smoothing {share(attack['normal'][far], m)}"],
+        ["MNIST: the same at small attacks",
+         rf"$\ell_2$, $\epsilon = 0.5$: LBRS {share(attack['lbrs'][near], m)}, normal smoothing {share(attack['normal'][near], m)}"],
+        [r"MNIST: normal smoothing falls to one half as $\sigma$ grows",
+         rf"clean accuracy at $\sigma = {mnist.results['sigma'][-1]:g}$: {share(clean['normal'][-1], m)}"],
+        ["MNIST: certified radii", "none: a ReLU network has no gradient-Lipschitz constant, so Theorem 8 does not apply"]]
+    return table(["the paper's picture", "what came out here (95 % interval over the test points)"], rows)
+
+
+def _where(entry: dict) -> str:
+    return "clean" if entry["radius"] == 0 else rf"$\ell_2$ attack, $\epsilon = {entry['radius']:g}$"

@@ -142,7 +142,7 @@ class NormalSmoothing:
             sequence.update((self._draw(x, m) + 1) / 2)
         plus, minus = sequence.lower > 0.5, sequence.upper < 0.5
         prediction = plus.double() - minus.double()
-        lower = torch.where(plus, sequence.lower, torch.where(minus, 1 - sequence.upper, 0.5))
+        lower = torch.where(prediction > 0, sequence.lower, torch.where(prediction < 0, 1 - sequence.upper, 0.5))
         return Certificate(prediction, round_down(theorem1(lower, self.sigma)), L2, "probabilistic", "Theorem 1",
                            "g in [0, 1]^2, independent normal draws", confidence)
 

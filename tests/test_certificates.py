@@ -186,6 +186,7 @@ def test_zero_score_has_radius_zero():
 @pytest.mark.parametrize("alpha", [1e200, 1e300])
 def test_products_beyond_double_precision_give_radius_zero(alpha):
     assert theorem8(tensor(1.0, 1e300), tensor(1.0, 1e300), tensor(9.0, math.inf), alpha, 1e200).tolist() == [0, 0]
+    assert theorem8(tensor(math.inf), tensor(1e150), tensor(9.0), alpha, 1.0).item() == 0
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 3.0])

@@ -6,6 +6,7 @@ import pytest
 
 from lbrs import experiments, figures, report
 from lbrs.experiments import run
+from lbrs.records import Record, find_project
 from test_experiments import TINY
 
 
@@ -71,10 +72,17 @@ def test_tables_and_sentences_hold_the_numbers_of_the_record(records):
     assert f"{spiral.results['accuracy'][0]:.3f}" in report.spiral_numbers(spiral) and f"{spiral.results['accuracy'][-1]:.3f}" in report.spiral_reading(spiral)
     assert f"{digits.results['sets'][0]['cnn']:.3f}" in report.image_numbers(digits)
     assert f"{digits.results['sets'][1]['cnn']:.3f}" in report.smoothing_reading(digits)
-    assert report.radius_reading(digits).count("LBRS is above normal smoothing") == 2
+    assert report.radius_reading(digits).count("LBRS is above normal smoothing") == 2 and f"{digits.results['attacks']['linf']['lbrs'][-1]:.3f}" in report.radius_numbers(digits)
     assert "**30**" in report.choices(digits) and "`alpha_max`" in report.choices(spiral)
 
 
 def test_every_row_of_a_table_has_the_columns_of_its_header(records):
-    for text in (report.spiral_numbers(records["spiral"]), report.image_numbers(records["digits"]), report.choices(records["digits"]), report.choices(records["spiral"])):
+    for text in (report.spiral_numbers(records["spiral"]), report.image_numbers(records["digits"]), report.radius_numbers(records["digits"]), report.choices(records["digits"]), report.choices(records["spiral"])):
         assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_the_summary_holds_the_numbers_of_the_published_records():
+    folder = find_project() / "book" / "records"
+    text = report.summary(folder)
+    for run_name, value in (("spiral", lambda r: r["accuracy"][-1]), ("mnist", lambda r: r["attacks"]["l2"]["lbrs"][8])):
+        assert f"{value(Record.load(folder / f'{run_name}-paper-0.json').results):.3f}" in text

@@ -248,6 +248,13 @@ def test_normal_smoothing_abstains_on_the_boundary():
     assert (certificate.radius[certificate.abstains] == 0).all()
 
 
+def test_normal_smoothing_abstains_where_its_draws_contradict_each_other():
+    calls = []
+    drifting = Score(lambda x: calls.append(0) or torch.full_like(x[:, 0], 1.0 if len(calls) < 10 else -1.0))
+    certificate = NormalSmoothing(drifting, 0.5, 10_000).certify([[0.0]])
+    assert certificate.abstains.all() and (certificate.radius == 0).all()
+
+
 def test_certificate_of_normal_smoothing_holds_along_the_steepest_direction(rng):
     w, sigma = np.array([0.8, -1.1]), 0.6
     x = rng.normal(size=(200, 2))
