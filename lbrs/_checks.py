@@ -54,6 +54,8 @@ def array(name: str, values: object) -> Tensor:
     if result.dtype == torch.bool or result.is_complex():
         raise TypeError(f"{name} must hold real numbers, got dtype {result.dtype}")
     result = result.to(torch.float64)
+    if (result[torch.isfinite(result)].abs() > 1e150).any():
+        raise ValueError(f"{name} must hold numbers of at most 1e150 in size, so that their squares can be computed, got {result.abs().max().item():g}")
     bad = (~torch.isfinite(result)).sum().item()
     if bad:
         raise ValueError(f"{name} must hold finite numbers only, got {bad} NaN or infinite of {result.numel()}")

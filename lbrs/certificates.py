@@ -41,6 +41,8 @@ class Certificate:
 
         At radius 0 a point counts as soon as its prediction is right.
         """
+        if len(self) == 0:
+            raise ValueError("y must hold at least one label, got none")
         right = self.prediction == labels("y", y, len(self)).to(self.prediction.device)
         radius = number("radius", radius, low=0)
         return (right & ((self.radius > radius) | (radius == 0))).double().mean().item()
@@ -80,6 +82,60 @@ def theorem8(value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: fl
     root = torch.hypot(B, 2 * L**0.5 * size.sqrt())
     boundary = torch.where(B + root > 0, size / ((B + root) / 2), torch.where(size > 0, torch.inf, 0.0))
     return torch.minimum(boundary.nan_to_num(nan=0.0, posinf=torch.inf), neighbor)
+
+
+def theorem_h(distance: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float) -> Tensor:
+    """Theorems B and H: the sign-aware radius of h + alpha K yhat for a K-Lipschitz h; B is the case of a linear h, K = ||a||_*.
+
+    f^mu is constant on the open ball of radius R - alpha where f^mu(x) != yhat(x), and else of radius min{R + alpha, max(R_nb, R - alpha)}:
+    an oracle that flips does no harm within R - alpha. Parameters, each (n,): `distance` R = f^mu(x) h(x)/K, negative where the oracle
+    overrules h; `agrees`, bool, f^mu(x) = yhat(x); `neighbor` R_nb, within which yhat cannot change. `alpha` >= 0. At alpha = 0 it is |h|/K.
+    """
+    harmless = distance - alpha
+    radius = torch.where(agrees, torch.minimum(distance + alpha, torch.maximum(neighbor, harmless)), harmless)
+    return radius.clamp(min=0)
+
+
+def theorem_e(value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float, L: float) -> Tensor:
+    """Theorem E': the sign-aware radius for an L-Lipschitz gradient; never below Theorem 8, and Theorem B as L -> 0.
+
+    f^mu is constant on the open ball of radius rho_- where f^mu(x) != yhat(x), and else of radius min{rho_+, max(R_nb, rho_-)}.
+    Parameters, each (n,): `value` v = f^mu(x) g(x); `slope` G = ||grad g(x)||_*; `agrees`, bool; `neighbor` R_nb. `alpha`, `L` >= 0.
+    """
+    against, along = radius_against(value, slope, alpha, L), radius_along(value, slope, alpha, L)
+    return torch.where(agrees, torch.minimum(along, torch.maximum(neighbor, against)), against)
+
+
+def radius_against(value: Tensor, slope: Tensor, alpha: float, L: float) -> Tensor:
+    """rho_-, the root of Psi_-(t) = m - (G + alpha L) t - (L/2) t^2 with m = v - alpha G, a lower bound of f^mu(x) g - alpha ||grad g|| at distance t.
+
+    No smaller radius is possible for all g with these v, G, L (Theorem E). 0 where m <= 0, inf where Psi_- is a positive constant.
+    """
+    margin = (value - alpha * slope).clamp(min=0)
+    B = slope + alpha * L
+    root = B + torch.hypot(B, (2 * L) ** 0.5 * margin.sqrt())
+    return torch.where(margin > 0, torch.where(root > 0, margin / (root / 2), torch.inf), 0.0)
+
+
+def radius_along(value: Tensor, slope: Tensor, alpha: float, L: float) -> Tensor:
+    """rho_+, the root of Psi_+(t), the best lower bound of f^mu(x) g + alpha ||grad g|| at distance t (Theorem E), in its three regimes.
+
+    0 where m = v + alpha G <= 0, inf where Psi_+ is a positive constant.
+    """
+    margin = (value + alpha * slope).clamp(min=0)
+    if L == 0:
+        return torch.where(margin > 0, torch.where(slope > 0, margin / slope, torch.inf), 0.0)
+    B = slope + alpha * L
+    turn = (slope / L).clamp(max=alpha)
+    early = margin - B * turn + L / 2 * turn**2 <= 0
+    first = margin / ((B + (B**2 - 2 * L * margin).clamp(min=0).sqrt()) / 2)
+    flat = 2 * alpha - slope / L
+    middle = ((2 * slope**2 + 4 * L * value).clamp(min=0).sqrt() - slope) / L
+    C, rest = slope - alpha * L, (margin - alpha**2 * L).clamp(min=0)
+    last_root = (C**2 + 2 * L * rest).sqrt()
+    last = torch.where(C > 0, 2 * rest / (C + last_root), (last_root - C) / L)
+    in_middle = (slope / L < alpha) & (value - L * flat**2 / 4 - flat * slope / 2 + slope**2 / (4 * L) <= 0)
+    return torch.where(margin > 0, torch.where(early, first, torch.where(in_middle, middle, last)), 0.0)
 
 
 def round_down(radius: Tensor) -> Tensor:

@@ -3,23 +3,23 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.optimize import linprog, nnls
+from scipy.optimize import brentq, linprog, nnls
 from torch import Tensor
 
-from lbrs._checks import batch, number
-from lbrs.norms import L1, L2, LINF, Norm, as_norm
+from lbrs._checks import batch
+from lbrs.norms import L1, L2, LINF, Norm
 from lbrs.oracles import NearestNeighborOracle
 from lbrs.scores import LinearScore
 
 EPS = float(np.finfo(np.float64).eps)
-TIE = 1 + 1e-9
-BEYOND = 1e-6
-FEW = 32
-Box = tuple[np.ndarray, np.ndarray] | None
+TIE, BEYOND, FAR, FEW = 1 + 1e-9, 1e-6, 1e300, 32
+PRECISE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+Box = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -44,66 +44,294 @@ def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float,
 
         P_{y,j} = {z : ||z - x_j||_2 <= ||z - x_k||_2 for all k in I_{-y}, and s (g(z) + alpha y ||a||_*) <= 0}.
 
-    A distance is a least-distance program (l2: NNLS; l1, linf: HiGHS). The radius is not the solver's distance but what its multipliers
-    lambda >= 0 prove by weak duality: (h - e)^T lambda / ||H^T lambda||_* for the rows H d >= h of P - x, where e bounds the rounding of h.
-    So it is a lower bound in real arithmetic; that it agrees with the solver's point to 1e-9 is checked.
+    Each distance is found by NNLS (l2) or HiGHS (l1, linf), but what is returned is the bound that the solver's multipliers lambda >= 0
+    prove: (h - e)^T lambda / ||H^T lambda||_* for the rows H d >= h of P - x, where e bounds the rounding of h. So the radius is a lower
+    bound in real arithmetic; that it equals the distance of the solver's point to 1e-9 relative and 1e-12 of the coordinates is checked.
 
-    The witness lies inside P, at most 1e-6 of the radius behind its nearest point, and `predict` changes there, with these exceptions.
-    Where g^mu(x) = 0 the radius is 0 and the witness x. Where the nearest P has no interior (the half-space touches a cell from outside) or
-    one thinner than rounding, the radius is only a lower bound and the witness a point of the closed P.
-    Of equal reference points only the first counts, as in the oracle; opposite labels at one place are no exception.
-    a = 0 gives inf, or 0 if b = 0; one label alone |g^mu| / ||a||_*; alpha = 0 |g| / ||a||_*; alpha -> inf the radius of 1-NN.
+    The witness lies inside P, at most 1e-6 of the radius beyond it, and `predict` changes there. Two exceptions: where g^mu(x) = 0 the
+    radius is 0 and the witness x; where the nearest P has no interior (the half-space or the box only touches the cell), or one thinner
+    than rounding, the radius is only a lower bound and the witness a point of the closed P. Of equal reference points the first alone
+    counts, as in the oracle, whatever the labels. a = 0 gives inf, or 0 if b = 0; one label alone |g^mu| / ||a||_*; alpha = 0
+    |g| / ||a||_*; alpha -> inf the exact radius of 1-NN.
 
-    Parameters: `score`, `oracle` and `alpha` >= 0 as for `LocallyBiased`; `norm`, L1, L2 or LINF; `x` (n, *shape), in [0, 1] if `box`.
-    Raises ValueError or TypeError that names the argument, and ArithmeticError that names the point where a solver fails.
+    Parameters: `score`, `oracle` (k = 1) and `alpha` as for `LocallyBiased`; `norm`, L1, L2 or LINF; `x` (n, *shape), in [0, 1] if `box`.
+    Raises ValueError or TypeError that names the argument, and ArithmeticError that names the point where the check fails.
 
     >>> oracle = NearestNeighborOracle([[0.5, 0.5], [1.0, 0.5], [0.0, 1.0]], [1, 1, -1])
     >>> exact_radii(LinearScore([1.0, 0.0]), oracle, 100.0, L2, [[0.0, 0.0]]).radius
     tensor([0.3536], dtype=torch.float64)
     """
-    alpha, x = _check(score, oracle, alpha, norm, x, box)
-    model = _Model(score, oracle, alpha, norm, x)
-    radius, witness = torch.full_like(model.prediction, torch.inf), torch.full_like(x, torch.nan)
-    for i in range(len(x)):
-        search = _Search(model, i, box)
+    model = _Model(score, oracle, alpha, norm, x, box)
+    radius, witness = torch.full_like(model.prediction, torch.inf), torch.full_like(model.given, torch.nan)
+    for i in range(len(radius)):
+        search = _Search(model, i)
         try:
             cells = search.nearest()
-            if cells:
-                radius[i] = cells[0].radius * model.scale
-                for z in search.inside(cells):
-                    witness[i] = torch.from_numpy(z).reshape(oracle.shape)
-                    if model.decide(witness[i:i + 1]) != model.prediction[i]:
-                        break
+            radius[i] = cells[0].radius * model.scale if cells else torch.inf
+            for z in search.inside(cells):
+                witness[i] = torch.from_numpy(z * model.scale).reshape(oracle.shape)
+                if model.classifier.predict(witness[i : i + 1]) != model.prediction[i]:
+                    break
         except (ArithmeticError, RuntimeError) as error:
             raise ArithmeticError(f"the exact radius of point {i} of x could not be verified: {error}") from error
     return ExactRadii(radius, witness, model.prediction)
 
 
-def _check(score: object, oracle: object, alpha: object, norm: object, x: object, box: bool) -> tuple[float, Tensor]:
-    if not isinstance(score, LinearScore):
-        raise TypeError(f"score must be a LinearScore for exact radii, got {type(score).__name__}")
-    if not isinstance(oracle, NearestNeighborOracle):
-        raise TypeError(f"oracle must be a NearestNeighborOracle, got {type(oracle).__name__}")
-    if tuple(score.weight.shape) != oracle.shape:
-        raise ValueError(f"score must take points of the oracle's shape {oracle.shape}, got a weight of shape {tuple(score.weight.shape)}")
-    if oracle.k != 1:
-        raise ValueError(f"oracle must have k = 1 for exact radii, got k = {oracle.k}")
-    if as_norm("norm", norm) not in (L1, L2, LINF):
-        raise ValueError(f"norm must be L1, L2 or LINF for exact radii, got {norm}")
-    alpha, x = number("alpha", alpha, low=0), batch("x", x, oracle.shape).cpu()
-    if box and len(x) and not (x.min() >= 0 and x.max() <= 1):
-        raise ValueError(f"x must lie in [0, 1] for radii inside the box, got {x.min().item():g} to {x.max().item():g}")
-    return alpha, x
-
-
 class _Model:
-    """What all points share, as NumPy arrays in units of `scale`, a power of two, in which no square overflows."""
+    """The classifier, and the points as NumPy arrays in units of `scale`, a power of two in which no square overflows."""
 
-    def __init__(self, score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: Tensor) -> None:
-        self.score, self.oracle, self.alpha, self.norm = score, oracle, alpha, norm
-        local = score.linearize(x, norm)
-        self.prediction = self.decide(x)
-        largest = max(float(oracle.points.abs().max()), float(x.abs().max()) if len(x) else 0.0)
-        self.scale = 2.0 ** math.frexp(largest)[1] if largest else 1.0
-        self.x = x.flatten(1).numpy() / self.scale
-        ...
+    def __init__(self, score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: object, box: bool) -> None:
+        from lbrs.smoothing import LocallyBiased
+
+        self.classifier, self.norm = LocallyBiased(score, oracle, alpha, norm), norm
+        if not isinstance(score, LinearScore):
+            raise TypeError(f"score must be a LinearScore for exact radii, got {type(score).__name__}")
+        if oracle.k != 1:
+            raise ValueError(f"oracle must have k = 1 for exact radii, got k = {oracle.k}")
+        if norm not in (L1, L2, LINF):
+            raise ValueError(f"norm must be L1, L2 or LINF for exact radii, got {norm}")
+        self.given = batch("x", x, oracle.shape).to(score.device)
+        if box and len(self.given) and not (self.given.min() >= 0 and self.given.max() <= 1):
+            raise ValueError(f"x must lie in [0, 1] for radii inside the box, got {self.given.min().item():g} to {self.given.max().item():g}")
+        self.prediction = self.classifier.predict(self.given)
+        points, x, labels = (np.ascontiguousarray(value.cpu()) for value in (oracle.points, self.given.flatten(1), oracle.labels))
+        self.scale = 2.0 ** math.frexp(max(abs(points).max(), abs(x).max(initial=0)))[1]
+        self.x, points = x / self.scale, points / self.scale + 0.0
+        first = sorted({row.tobytes(): i for i, row in reversed(list(enumerate(points)))}.values())
+        self.points, self.groups = points[first], {y: np.flatnonzero(labels[first] == y) for y in (1.0, -1.0)}
+        self.box = (0.0, 1 / self.scale) if box else (-np.inf, np.inf)
+        self._scale_score(score)
+
+    def _scale_score(self, score: LinearScore) -> None:
+        """w = a / ||a||_*, R = g(x) / ||a||_* and alpha in units of `scale`, and a bound of the rounding error of R + y alpha."""
+        slope = float(self.norm.dual(score.weight.flatten()))
+        self.w, b = np.ascontiguousarray(score.weight.flatten().cpu()) / (slope or 1.0), score.bias / (slope or 1.0) / self.scale
+        self.alpha = min(self.classifier.alpha / self.scale, FAR) if slope else 0.0
+        self.R = np.clip((self.x * self.w).sum(1) + b, -FAR, FAR)
+        size = np.minimum(abs(self.x * self.w).sum(1) + abs(b), FAR)
+        self.error = _roundings(len(self.w)) * size + (len(self.w) + 8) * EPS * (abs(self.R) + self.alpha)
+
+
+class _Cell(NamedTuple):
+    """P_{y,j} - x: its least distance as proved, its nearest point (None if too far or empty), and the growth of the distance per push."""
+
+    y: float
+    j: int
+    radius: float
+    d: np.ndarray | None
+    stretch: float
+
+
+class _Search:
+    """The polyhedra around the point x, as rows H d >= h of dual norm 1 for the displacement d = z - x."""
+
+    def __init__(self, model: _Model, i: int) -> None:
+        s, self.x, self.points, self.groups, self.norm = float(model.prediction[i]), model.x[i], model.points, model.groups, model.norm
+        self.V = model.points - self.x
+        self.half = (self.V * self.V).sum(1) / 2
+        self.w = -s * model.w
+        self.c = {y: float(np.clip(s * (model.R[i] + y * model.alpha) - model.error[i], -FAR, FAR)) for y in model.groups}
+        self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := model.groups[-y])}
+        self.limits, (low, high) = model.box, model.box
+        self.box = low - self.x, np.where(self.x < high, np.nextafter(high - self.x, np.inf), 0.0)
+
+    def bisectors(self, j: int, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of {z : z is at least as near to x_j as to x_k} for all k, and their right-hand sides, rounded down."""
+        u, V = self.points[j] - self.points[k], self.V[j] + self.V[k]
+        u /= _length(u, self.norm.dual.p)[:, None]
+        error = _roundings(u.shape[1]) * (abs(u) * (abs(self.V[j]) + abs(self.V[k]))).sum(1)
+        return u, ((u * V).sum(1) - error) / 2
+
+    def order(self) -> list[tuple[float, float, float, int]]:
+        """(bound, far, y, j) by increasing lower bound of the distance, then by how far x_j is from the half-space's nearest point."""
+        rows = []
+        for y, group in self.groups.items():
+            c, k = self.c[y], self.first.get(y)
+            if not len(group) or (c > 0 and not self.w.any()):
+                continue
+            if k is None:
+                rows.append((c, 0.0, y, group[0]))
+                continue
+            slack = 2 * _roundings(len(self.x)) * (self.half[group] + self.half[k])
+            bound = (self.half[group] - self.half[k] - slack) / _length(self.points[group] - self.points[k], self.norm.dual.p)
+            far = self.half[group] - self.V[group] @ _least(self.w, 0.0, c, (-np.inf, np.inf), self.norm.p)[1]
+            rows += zip(np.maximum(bound, c), far, [y] * len(group), group)
+        return sorted(rows)
+
+    def nearest(self) -> list[_Cell]:
+        """The polyhedra at the least distance; none if all are empty."""
+        best, cells = math.inf, []
+        for bound, _, y, j in self.order():
+            if bound > best * TIE:
+                break
+            cells.append(self.cell(y, j, best * TIE))
+            best = min(best, cells[-1].radius)
+        cells = sorted((cell for cell in cells if cell.radius <= best * TIE and best < math.inf), key=lambda cell: cell.radius)
+        if cells and cells[0].d is None:
+            raise ArithmeticError(f"no point was found at the least distance {best:g}")
+        return [cell for cell in cells if cell.d is not None]
+
+    def cell(self, y: float, j: int, cutoff: float, push: float = 0.0) -> _Cell:
+        """The distance from x to P_{y,j}, every row tightened by `push`; violated bisectors are added until there are none."""
+        H, h, members = self.w[None], np.array([self.c[y] + push]), np.zeros(0, int)
+        new = np.array([self.first[y]] if y in self.first else [], int)
+        while True:
+            u, side = self.bisectors(j, new)
+            H, h, members = np.vstack([H, u]), np.r_[h, side + push], np.r_[members, new]
+            lam, d = _solve(H, h, self.box, self.norm.p)
+            radius = _certified(H, h, lam, self.box, self.norm.p)
+            if d is None or radius > cutoff:
+                return _Cell(y, j, radius, None, 1.0)
+            new = self.violated(y, j, d, members, push)
+            if not len(new):
+                break
+        stretch, size = max(1.0, radius * lam.sum() / (lam @ h)) if radius > 0 else 1.0, _length(d, self.norm.p)
+        if push == 0 and not size - radius + stretch * (h - H @ d).max(initial=0) <= 1e-9 * radius + 1e-12:
+            raise ArithmeticError(f"the nearest point found is {size!r} away, but only {radius!r} is proved")
+        return _Cell(y, j, radius, d, stretch)
+
+    def violated(self, y: float, j: int, d: np.ndarray, members: np.ndarray, push: float) -> np.ndarray:
+        """At most 16 further points of I_{-y} to which x + d is nearer than to x_j; where there are few points, all that may matter."""
+        others = np.setdiff1d(self.groups[-y], members)
+        others = others[np.argsort(self.half[others] - self.V[others] @ d)[:64]]
+        u, h = self.bisectors(j, others)
+        over, size = h + push - u @ d, _length(d, self.norm.p)
+        worst = np.argsort(-over)[:16]
+        worst = worst[over[worst] > 1e-12 * size]
+        return others[h > -10 * size] if len(worst) and len(self.groups[-y]) <= FEW else others[worst]
+
+    def inside(self, cells: list[_Cell]) -> Iterator[np.ndarray]:
+        """Points to try as witness: inside the polyhedra, then their nearest points, the very nearest last."""
+        for cell in cells:
+            for share in (0.5, 0.1, 0.01) if cell.radius > 0 else ():
+                inner = self.cell(cell.y, cell.j, math.inf, share * BEYOND * cell.radius / cell.stretch)
+                if inner.d is not None and _length(inner.d, self.norm.p) <= cell.radius * (1 + 0.999 * BEYOND):
+                    yield np.clip(self.x + inner.d, *self.limits)
+        yield from (np.clip(self.x + cell.d, *self.limits) for cell in reversed(cells))
+
+
+def _roundings(d: int) -> float:
+    """A bound of the relative error of a sum of d products of rounded factors: NumPy sums rows pairwise, in blocks of 128."""
+    return (min(d, 40) + 8) * EPS
+
+
+def _length(v: np.ndarray, p: float) -> np.ndarray:
+    """||v|| in lp along the last axis, without underflow."""
+    largest = abs(v).max(-1, keepdims=True)
+    largest[largest == 0] = 1
+    return largest[..., 0] * np.linalg.norm(v / largest, p, -1)
+
+
+def _least(q: np.ndarray, slack: np.ndarray | float, c: float, box: Box, p: float) -> tuple[float, np.ndarray | None]:
+    """The least ||d|| with (q + t)^T d >= c and d in the box for some |t| <= slack, and that d for t = 0; (inf, None) if there is none."""
+    size = abs(q) + slack
+    cap = np.where(q > slack, box[1], np.where(q < -slack, -box[0], np.maximum(box[1], -box[0])))
+    d, use = np.zeros_like(size), np.flatnonzero((size > 0) & (cap > 0))
+    if c <= 0:
+        return 0.0, d
+    if not size[use] @ cap[use] >= c:
+        return math.inf, None
+    rate = np.ones_like(size) if p == math.inf else size
+    order = use[np.argsort(-size[use] if p == 1 else cap[use] / rate[use], kind="stable")]
+    left = c - np.r_[0.0, np.cumsum(size[order] * cap[order])[:-1]]
+    if p == 1:
+        d[order] = np.clip(left / size[order], 0, cap[order])
+    else:
+        times = left / np.cumsum((size[order] * rate[order])[::-1])[::-1]
+        enough = np.r_[(times <= cap[order] / rate[order])[:-1], True]
+        d[use] = np.minimum(times[enough.argmax()] * rate[use], cap[use])
+    return float(_length(d, p)), d * np.where(q < 0, -1.0, 1.0)
+
+
+def _certified(H: np.ndarray, h: np.ndarray, lam: np.ndarray, box: Box, p: float) -> float:
+    """A lower bound of min{||d|| : H d >= h, d in the box} for any lam >= 0, rounding included: only lam^T H d >= lam^T h is asked of d."""
+    m, d = H.shape
+    c = (lam @ h - (m + 4) * EPS * (lam @ abs(h))) * (1 - 8 * (d + 8) * EPS)
+    return _least(lam @ H, (m + 4) * EPS * (lam @ abs(H)), c, box, p)[0] * (1 - (d + 20) * EPS)
+
+
+def _solve(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """Multipliers and the nearest point of min{||d|| : H d >= h, d in the box}; None as point if there is none."""
+    top, lam = h.argmax(), np.zeros(len(h))
+    lam[top] = h[top] > 0
+    size, d = _least(H[top], 0.0, h[top], box, p)
+    if d is None or (H @ d >= h - 1e-14 * size).all():
+        return lam, d
+    unit = h[top]
+    for _ in range(8):
+        near, lam, edges = h > -1e6 * unit, np.zeros(len(h)), (box[0] / unit, box[1] / unit)
+        lam[near], d = _newton(H[near], h[near] / unit, edges) if p == 2 else _program(H[near], h[near] / unit, edges, p)
+        size = math.inf if d is None else _length(d, p)
+        if size <= 10:
+            return lam, d * unit
+        if size > 1e7:
+            break
+        unit *= size
+    return lam, None
+
+
+def _program(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """l1, linf: max t with H v >= h t and ||v|| <= 1, a linear program that always has a solution; d = v / t, v = v+ - v-."""
+    m, n = H.shape
+    A = np.vstack([np.c_[-H, H, h], np.r_[np.full(2 * n, p == 1), 0]])
+    if np.isfinite(box[0]).all():
+        A = sparse.vstack([A, sparse.hstack([sparse.eye(2 * n), np.r_[-box[1], box[0]][:, None]])]).tocsr()
+    b, bounds = np.zeros(A.shape[0]), np.r_[np.tile([0, 1], (2 * n, 1)), [[0, np.inf]]]
+    b[m] = 1
+    result = linprog(np.r_[np.zeros(2 * n), -1], A_ub=A, b_ub=b, bounds=bounds, method="highs", options=PRECISE)
+    if result.status:
+        raise ArithmeticError(result.message)
+    v, t = result.x[:n] - result.x[n:-1], result.x[-1]
+    return np.maximum(-result.ineqlin.marginals[:m], 0), v / t if t > 1e-7 else None
+
+
+def _newton(H: np.ndarray, h: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray | None]:
+    """l2: Newton's method with NNLS steps on the dual, whose gradient in lam >= 0 is h - H d for d = H^T lam clipped to the box."""
+    lam = np.zeros(len(h))
+    for _ in range(100):
+        q = lam @ H
+        d = np.clip(q, *box)
+        over = h - H @ d
+        if np.where(lam > 0, abs(over), over).max() <= 1e-13:
+            break
+        free = (q >= box[0]) & (q <= box[1])
+        target, endless = _least_distance(H[:, free], over + H[:, free] @ q[free])
+        step = target if endless else target - lam
+        t = _line_search(q, step @ H, step @ h, box, math.inf if endless else 1.0)
+        if t == math.inf:
+            return step, None
+        if t == 0:
+            break
+        lam = np.maximum(lam + t * step, 0) if endless or t < 1 else target
+    return lam, d
+
+
+def _least_distance(G: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Multipliers of min{||v|| : G v >= b} by NNLS (Lawson and Hanson, 1974), or (lam, True) with G^T lam = 0 < b^T lam if there is no v."""
+    lam, unit = np.zeros(len(b)), b.max()
+    if unit <= 0:
+        return lam, False
+    R = G.T if G.shape[1] <= len(b) else np.linalg.qr(G.T, mode="r")
+    for _ in range(8):
+        lam, _ = nnls(np.vstack([R, b / unit]), np.r_[np.zeros(len(R)), 1.0], maxiter=100 * len(b) + 100)
+        length, gain = np.linalg.norm(R @ lam), b @ lam
+        if length <= 1e-12 * lam.sum():
+            return lam, True
+        if gain <= 10 * unit * length:
+            break
+        unit = gain / length
+    return lam * (gain / length**2), False
+
+
+def _line_search(q: np.ndarray, dq: np.ndarray, rise: float, box: Box, last: float) -> float:
+    """The t in [0, last] at which the dual is largest along a step: the zero of its decreasing slope rise - dq^T clip(q + t dq)."""
+
+    def slope(t: float) -> float:
+        return rise - dq @ np.clip(q + t * dq, *box)
+
+    end = min(last, 1.0)
+    while end < min(last, 1e15) and slope(end) > 0:
+        end *= 2
+    if slope(end) >= 0:
+        return last
+    return brentq(slope, 0.0, end, xtol=1e-15 * end) if slope(0.0) > 0 else 0.0

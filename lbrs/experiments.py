@@ -234,12 +234,15 @@ def _spiral(config: SpiralConfig, task: data.BinaryTask, device: torch.device, s
     alphas = torch.linspace(0, config.alpha_max, config.alpha_points, dtype=torch.float64).tolist()
     results: dict[str, Any] = {"alpha": alphas, "norms": {}, "svm": {"weight": score.weight.tolist(), "bias": score.bias}}
     for norm in (L2, LINF):
-        certificates = [LocallyBiased(score, oracle, alpha, norm).certify(x, bound="paper") for alpha in stages.progress(alphas)]
+        models = [LocallyBiased(score, oracle, alpha, norm) for alpha in alphas]
+        certificates = [model.certify(x, bound="paper") for model in stages.progress(models)]
+        sharp = [model.certify(x, bound="sharp") for model in stages.progress(models)]
         right = [(c.prediction.cpu() == y) for c in certificates]
         base = score.linearize(x, norm)
         results["norms"][str(norm)] = {
             "radius": [c.radius.mean().item() for c in certificates],
             "true_radius": [(c.radius.cpu() * ok).mean().item() for c, ok in zip(certificates, right, strict=True)],
+            "sharp_radius": [c.radius.mean().item() for c in sharp],
             "base_radius": base.crossing.mean().item(),
             "base_true_radius": (base.crossing.cpu() * (base.base.cpu() == y)).mean().item(),
         }

@@ -61,6 +61,7 @@ def spiral_radii(record: Record) -> dict[str, Any]:
         left.plot(alpha, values["radius"], color=color, marker="os"[name == "linf"], markevery=every, label=f"{label}, Theorem 6")
         left.plot(alpha, values["true_radius"], color=color, linestyle="--", marker="os"[name == "linf"], markevery=every, markerfacecolor="white",
                   label=f"{label}, Theorem 6, true")
+        left.plot(alpha, values["sharp_radius"], color=color, linestyle=":", linewidth=2.4, label=f"{label}, Theorem B")
         left.plot([0], [values["base_radius"]], linestyle="none", marker="*" if name == "l2" else "X", markersize=12, color=color, clip_on=False, zorder=5,
                   label=rf"{label}, SVM: $|g|/\|a\|_*$")
     left.set(xlabel=r"$\alpha$ (units of $x$)", ylabel="average radius (units of $x$)", ylim=(0, None))

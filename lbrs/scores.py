@@ -44,9 +44,13 @@ class Score:
         certification. The certificate is only as true as this number. None: no certificate can be asked for.
     dtype, device: what `function` computes in and on; a module's own by default, else float64 on the CPU.
     batch_size: most points handed to `function` at once.
+    rounding: how far at most the computed g is from g, as a share of 1 + |g|, and its gradient, as a share of 1 + ||grad g||_*; sharp
+        certificates allow for it. By default 1e-10 in float64 and 1e-4 in other types.
 
     Raises ValueError for L < 0, for an L given to a module with a kinked activation such as ReLU (its gradient jumps, so
-    no L exists), and for a module in training mode, whose output for a point depends on the batch or on chance.
+    no L exists), and for a module in training mode, whose output for a point depends on the batch or on chance. When a
+    certificate is asked for, every torch operation between input and output is looked at as well; a kink that torch does not
+    see, as in x * (x > 0), remains the caller's to avoid.
 
     >>> g = Score(lambda x: x.sin().sum(-1), gradient_lipschitz=1.0)
     >>> g.value(torch.zeros(1, 3))
@@ -54,7 +58,7 @@ class Score:
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], gradient_lipschitz: float | None = None, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 1024) -> None:
+                 device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
         if not callable(function):
             raise TypeError(f"function must map a tensor (n, *shape) to (n,), got {type(function).__name__}")
         self.function = function
@@ -63,13 +67,13 @@ class Score:
         weight = next(function.parameters(), None) if isinstance(function, nn.Module) else None
         self.dtype = dtype or (torch.float64 if weight is None else weight.dtype)
         self.device = torch.device(device or ("cpu" if weight is None else weight.device))
+        default = 1e-10 if self.dtype == torch.float64 else 1e-4
+        self.rounding = default if rounding is None else number("rounding", rounding, low=0, high=1)
         if isinstance(function, nn.Module):
             self._check_module(function)
 
     def _check_module(self, module: nn.Module) -> None:
-        unstable = [type(m).__name__ for m in module.modules() if m.training and isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd))]
-        if unstable:
-            raise ValueError(f"function must be in evaluation mode (call .eval()), got {unstable[0]} in training mode")
+        _refuse_training(module)
         kinked = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Threshold, nn.MaxPool1d,
                   nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.Hardshrink, nn.Softshrink)
         if self.gradient_lipschitz is not None:
@@ -83,8 +87,8 @@ class Score:
             raise ValueError("gradient_lipschitz is needed to certify (Assumption 7), got None: give Score an L for which the gradient is "
                              "L-Lipschitz from the norm to its dual; a ReLU network has none")
         if len(x):
-            _, output = self._output(x[:1])
-            for node in _nodes(output):
+            seen, output = self._output(x[:1])
+            for node in _nodes(output, seen):
                 if _kinked(node):
                     raise _kink_error(type(node).__name__.split("Backward")[0])
         return self.gradient_lipschitz
@@ -116,10 +120,16 @@ class Score:
 
     def _output(self, x: Tensor, grad: bool = True) -> tuple[Tensor, Tensor]:
         """The input as `function` sees it, and its checked output (n,)."""
+        if isinstance(self.function, nn.Module):
+            _refuse_training(self.function)
         x = x.detach().to(self.device, self.dtype)
         with torch.set_grad_enabled(grad):
             x = x.requires_grad_(grad)
-            output = self._squeeze(self.function(x), len(x))
+            try:
+                output = self.function(x)
+            except RuntimeError as error:
+                raise ValueError(f"function must take points x of shape {tuple(x.shape)} on {x.device}, got an error from it: {error}") from error
+            output = self._squeeze(output, len(x))
         if not torch.isfinite(output).all():
             raise ValueError("function must return finite numbers, got NaN or infinity")
         return x, output
@@ -156,6 +166,20 @@ class LinearScore(Score):
         self.bias = number("bias", bias, low=-torch.inf)
         super().__init__(self._affine, gradient_lipschitz=0.0, device=self.weight.device)
 
+    @property
+    def share(self) -> float:
+        """By which share a computed sum over the features is off at most, of the sum of the sizes of its terms: (d + 8) eps."""
+        return (self.weight.numel() + 8) * torch.finfo(torch.float64).eps
+
+    def rounding_error(self, x: Tensor, reach: Tensor) -> Tensor:
+        """A bound (n,) of the rounding errors of g at the points `x` and at any point of their certified balls, together.
+
+        |fl(a^T z + b) - (a^T z + b)| <= (d + 1) u (sum |a_i z_i| + |b|), at z = x and at z = x + d, where sum |a_i d_i| <= ||a||_* ||d||
+        and ||a||_* ||d|| <= |g(x)| + `reach`, with `reach` = alpha ||a||_* (n,).
+        """
+        sizes = x.flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias)
+        return 2 * self.share * (sizes + self.value(x).abs() + 2 * reach)
+
     def _affine(self, x: Tensor) -> Tensor:
         return x.flatten(1) @ self.weight.flatten() + self.bias
 
@@ -187,8 +211,8 @@ class ProbabilityMargin(Score):
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], gradient_lipschitz: float | None = None, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 1024) -> None:
-        super().__init__(network, gradient_lipschitz, dtype=dtype, device=device, batch_size=batch_size)
+                 device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
+        super().__init__(network, gradient_lipschitz, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
 
     def _squeeze(self, output: object, n: int) -> Tensor:
         if isinstance(output, Tensor) and tuple(output.shape) == (n, 2):
@@ -234,13 +258,29 @@ def _kinked(node: torch.autograd.graph.Node) -> bool:
     return name.startswith(KINKS)
 
 
-def _nodes(output: Tensor):
-    """All autograd nodes behind `output`."""
-    stack, seen = [output.grad_fn], set()
+def _refuse_training(module: nn.Module) -> None:
+    for part in module.modules():
+        if part.training and isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)):
+            raise ValueError(f"function must be in evaluation mode (call .eval()), got {type(part).__name__} in training mode")
+
+
+def _nodes(output: Tensor, x: Tensor):
+    """The autograd nodes on the ways from the leaf `x` to `output`; those of the parameters alone do not count."""
+    users, stack, source = {}, [output.grad_fn], None
     while stack:
         node = stack.pop()
-        if node is None or node in seen:
+        if node is None:
             continue
-        seen.add(node)
-        yield node
-        stack.extend(parent for parent, _ in node.next_functions)
+        if getattr(node, "variable", None) is x:
+            source = node
+        for parent, _ in node.next_functions:
+            if parent is not None and parent not in users:
+                stack.append(parent)
+            users.setdefault(parent, []).append(node)
+    stack, seen = [source], set()
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            stack.extend(users.get(node, ()))
+    return seen - {source}

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ELEMENTS, batch, integer, number
-from lbrs.certificates import Certificate, round_down, theorem1, theorem6, theorem8
+from lbrs.certificates import Certificate, round_down, theorem1, theorem6, theorem8, theorem_e, theorem_h
 from lbrs.montecarlo import ConfidenceSequence, SignEstimate, sequential_sign
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
 from lbrs.scores import Linearization, LinearScore, Score
 
-BOUNDS = ("paper",)
+BOUNDS = ("sharp", "paper")
 
 
 def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
@@ -66,10 +66,15 @@ class LocallyBiased:
         local = self.score_function.linearize(x, self.norm)
         return select(local, self.oracle.label(x), self.alpha)
 
-    def certify(self, x: object, bound: str = "paper") -> Certificate:
+    def certify(self, x: object, bound: str = "sharp") -> Certificate:
         """A deterministic certificate: f^mu is constant on the open `norm` ball of the radius around each point.
 
-        bound="paper": Theorem 6 for a `LinearScore`, else Theorem 8 with the score's gradient-Lipschitz constant.
+        bound="sharp": Theorem B for a `LinearScore`, else Theorem E', with the neighbour term of Theorem A (K for a k-NN oracle). Never below
+        the paper's radius but for rounding, and the base classifier's own radius at alpha = 0. It holds for f^mu as computed in
+        floating point: for a `LinearScore` all rounding errors are bounded, for another score those of g and its gradient are taken to be
+        at most its `rounding`.
+        bound="paper": Theorem 6 for a `LinearScore`, else Theorem 8, as printed and in plain floating-point arithmetic.
+
         Parameters: `x` (n, *shape). Raises ValueError for a score without a gradient-Lipschitz constant.
         """
         if bound not in BOUNDS:
@@ -78,14 +83,32 @@ class LocallyBiased:
         L = self.score_function.smoothness(x)
         local = self.score_function.linearize(x, self.norm)
         label = self.oracle.label(x).to(local.base)
-        prediction = select(local, label, self.alpha)
-        value, neighbor = local.value + self.alpha * label * local.slope, self.oracle.radius(x, self.norm).to(local.value)
+        neighbor = self.oracle.radius(x, self.norm, bound).to(local.value)
+        radius, source = (self._paper if bound == "paper" else self._sharp)(x, local, label, neighbor, L)
+        linear = isinstance(self.score_function, LinearScore)
+        assumption = "g is affine" if linear else f"grad g is {L:g}-Lipschitz from {self.norm} to {self.norm.dual}"
+        if not linear and bound != "paper":
+            assumption += f", computed with relative errors of at most {self.score_function.rounding:g}"
+        return Certificate(select(local, label, self.alpha), round_down(radius), self.norm, "deterministic", source, assumption)
+
+    def _paper(self, x: Tensor, local: Linearization, label: Tensor, neighbor: Tensor, L: float) -> tuple[Tensor, str]:
+        value = local.value + self.alpha * label * local.slope
         if isinstance(self.score_function, LinearScore):
-            radius, source, assumption = theorem6(value, local.slope, neighbor), "Theorem 6", "g is affine"
-        else:
-            radius, source = theorem8(value, local.slope, neighbor, self.alpha, L), "Theorem 8"
-            assumption = f"grad g is {L:g}-Lipschitz from {self.norm} to {self.norm.dual}"
-        return Certificate(prediction, round_down(radius), self.norm, "deterministic", source, assumption)
+            return theorem6(value, local.slope, neighbor), "Theorem 6"
+        return theorem8(value, local.slope, neighbor, self.alpha, L), "Theorem 8"
+
+    def _sharp(self, x: Tensor, local: Linearization, label: Tensor, neighbor: Tensor, L: float) -> tuple[Tensor, str]:
+        prediction = select(local, label, self.alpha)
+        value, agrees = prediction * local.value, prediction == label
+        if isinstance(self.score_function, LinearScore):
+            value = value - self.score_function.rounding_error(x, self.alpha * local.slope)
+            above = local.slope * (1 + self.score_function.share)
+            distance = torch.where(above > 0, value / above, value.sign() * torch.inf)
+            return theorem_h(distance, agrees, neighbor, self.alpha), "Theorem B"
+        share = self.score_function.rounding
+        reach = theorem_e(value, local.slope, agrees, neighbor, self.alpha, L).nan_to_num(posinf=0.0)
+        error = 2 * share * (1 + value.abs() + (self.alpha + reach) * (1 + local.slope + L * reach))
+        return theorem_e(value - error, local.slope * (1 + share) + share, agrees, neighbor, self.alpha, L), "Theorem E'"
 
 
 class NormalSmoothing:

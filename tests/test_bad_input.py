@@ -10,6 +10,8 @@ import torch
 from lbrs import L2, LINF, Certificate, LinearScore, LocallyBiased, NearestNeighborOracle, NormalSmoothing, Norm, ProbabilityMargin, Score
 from lbrs.montecarlo import clopper_pearson
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 POINTS, LABELS = [[0.0, 0.0], [4.0, 0.0]], [1, -1]
 ORACLE = NearestNeighborOracle(POINTS, LABELS)
 LINEAR = LinearScore([1.0, 0.0], -1.5)

@@ -74,7 +74,8 @@ def test_the_ends_of_the_alpha_path_are_the_network_and_the_nearest_neighbour(tm
 def test_on_the_spiral_the_bound_at_alpha_zero_is_below_the_radius_of_the_svm_and_the_end_is_the_nearest_neighbour(tmp_path):
     results = run(TINY["spiral"], run="spiral", profile="quick", seed=0, folder=tmp_path / "records").results
     for values in results["norms"].values():
-        assert values["radius"][0] <= values["base_radius"]
+        assert values["radius"][0] <= values["base_radius"] == pytest.approx(values["sharp_radius"][0], rel=1e-9)
+        assert all(sharp >= paper * (1 - 1e-9) for sharp, paper in zip(values["sharp_radius"], values["radius"], strict=True))
         assert all(true <= whole for true, whole in zip(values["true_radius"], values["radius"], strict=True))
     assert results["nearest_alpha"] < TINY["spiral"].alpha_max and results["accuracy"][-1] == results["nearest"]
     assert all(l2 >= linf for l2, linf in zip(results["norms"]["l2"]["radius"], results["norms"]["linf"]["radius"], strict=True))

@@ -8,6 +8,8 @@ import torch
 
 from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, ProbabilityMargin, Score
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ALPHAS = [0.0, 0.3, 2.0]
 KINDS = ["linear", "softplus", "tanh", "sin", "margin"]
 DIMENSIONS = [1, 2, 3, 6]

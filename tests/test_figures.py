@@ -36,7 +36,8 @@ def test_curves_are_those_of_the_record(records):
     figures.spiral_radii(records["spiral"])
     left, right = plt.gcf().axes
     values = records["spiral"].results["norms"]["l2"]
-    assert np.allclose(left.lines[0].get_ydata(), values["radius"]) and np.allclose(left.lines[2].get_ydata(), [values["base_radius"]])
+    assert np.allclose(left.lines[0].get_ydata(), values["radius"]) and np.allclose(left.lines[2].get_ydata(), values["sharp_radius"])
+    assert np.allclose(left.lines[3].get_ydata(), [values["base_radius"]])
     assert np.allclose(right.lines[0].get_ydata(), records["spiral"].results["accuracy"])
     figures.accuracy_over_radius(records["digits"])
     for ax, values in zip(plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True):

@@ -9,6 +9,8 @@ from scipy.stats import binom, binomtest
 
 from lbrs.montecarlo import ConfidenceSequence, clopper_pearson, sequential_sign
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STREAMS = {"uniform": (lambda rng, shape: rng.random(shape), 0.5), "bernoulli": (lambda rng, shape: 1.0 * (rng.random(shape) < 0.2), 0.2),
            "rare": (lambda rng, shape: 1.0 * (rng.random(shape) < 0.01), 0.01), "near-constant": (lambda rng, shape: 0.7 + 1e-3 * rng.random(shape), 0.7005),
            "constant": (lambda rng, shape: np.full(shape, 0.25), 0.25)}

@@ -9,6 +9,8 @@ import torch
 from lbrs import L1, L2, LINF, Norm
 from lbrs.norms import as_norm
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NORMS = [L1, Norm(1.5), L2, Norm(3), LINF]
 SCALES = [1e-300, 1e-200, 1e-20, 1.0, 1e20, 1e200, 1e300]
 

@@ -9,7 +9,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import lbrs._checks
+import lbrs.oracles
 from lbrs import L2, NearestNeighborOracle
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Largest(TorchDispatchMode):
@@ -64,7 +67,7 @@ def test_radius_equals_the_formula_of_the_paper(draw, norm, r_nghbr):
     for d in range(1, 9):
         for N in range(1, 13):
             points, labels, x = draw(N, d, 6)
-            radius = NearestNeighborOracle(points, labels).radius(x, norm).numpy()
+            radius = NearestNeighborOracle(points, labels).radius(x, norm, "paper").numpy()
             expected = np.array([r_nghbr(z, points, labels, norm) for z in x])
             np.testing.assert_allclose(radius, expected, rtol=1e-12, atol=1e-14)
 
@@ -80,7 +83,8 @@ def test_label_and_radius_do_not_depend_on_the_order_of_reference_points(draw, r
 def test_opposite_labels_give_the_opposite_label_and_the_same_radius(draw, norm):
     points, labels, x = draw(30, 3, 100)
     oracle, mirrored = NearestNeighborOracle(points, labels), NearestNeighborOracle(points, -labels)
-    assert torch.equal(oracle.label(x), -mirrored.label(x)) and torch.equal(oracle.radius(x, norm), mirrored.radius(x, norm))
+    assert torch.equal(oracle.label(x), -mirrored.label(x)) and torch.equal(oracle.radius(x, norm, "paper"), mirrored.radius(x, norm, "paper"))
+    torch.testing.assert_close(oracle.radius(x, norm), mirrored.radius(x, norm), rtol=1e-13, atol=1e-15)
 
 
 def test_result_for_a_point_does_not_depend_on_the_batch(draw, norm):
@@ -109,7 +113,7 @@ def test_radius_shrinks_where_an_opposite_point_is_added(draw, norm):
     points, labels, x = draw(20, 3, 200)
     oracle, more = NearestNeighborOracle(points[:-1], labels[:-1]), NearestNeighborOracle(points, labels)
     same = oracle.nearest(x) == more.nearest(x)
-    before, after = oracle.radius(x, norm)[same], more.radius(x, norm)[same]
+    before, after = oracle.radius(x, norm, "paper")[same], more.radius(x, norm, "paper")[same]
     assert (after <= before).all() and (after < before).any()
 
 
@@ -136,7 +140,7 @@ def test_radius_at_a_reference_point_is_half_the_scaled_gap(draw, norm):
     gap = torch.from_numpy(points)[:, None] - torch.from_numpy(points)
     ratio = gap.square().sum(-1) / (2 * norm.dual(gap))
     ratio[torch.from_numpy(labels[:, None] == labels)] = math.inf
-    radius = NearestNeighborOracle(points, labels).radius(points, norm)
+    radius = NearestNeighborOracle(points, labels).radius(points, norm, "paper")
     torch.testing.assert_close(radius, ratio.amin(1), rtol=1e-13, atol=0)
     if norm == L2:
         torch.testing.assert_close(radius, torch.where(ratio < math.inf, L2(gap) / 2, math.inf).amin(1), rtol=1e-13, atol=0)
@@ -204,8 +208,9 @@ def test_memory_is_bounded_by_the_chunks(draw, norm, monkeypatch):
     points[150:] = points[:150]
     oracle = NearestNeighborOracle(points, labels)
     monkeypatch.setattr(lbrs._checks, "ELEMENTS", 6000)
+    monkeypatch.setattr(lbrs.oracles, "CACHE", 0)
     with Largest() as seen:
-        oracle.label(x), oracle.radius(x, norm)
+        oracle.label(x), oracle.radius(x, norm), oracle.radius(x, norm, "paper")
     assert seen.numel <= 6000
 
 

@@ -12,6 +12,8 @@ import lbrs.scores
 from lbrs import L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, ProbabilityMargin, Score
 from lbrs.scores import sign
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WEIGHT = torch.tensor([0.5, -1.25, 2.0], dtype=torch.float64)
 
 

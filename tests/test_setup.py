@@ -118,7 +118,7 @@ def test_ci_calls_the_test_command_of_the_readme():
 def test_the_python_examples_of_the_readme_and_of_the_docstrings_run(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
-    assert "Theorem 8" in capsys.readouterr().out
+    assert "Theorem E'" in capsys.readouterr().out
     for name in ("montecarlo", "norms", "oracles", "scores", "smoothing"):
         module = importlib.import_module(f"lbrs.{name}")
         result = doctest.testmod(module, extraglobs={"torch": torch, **{public: getattr(lbrs, public) for public in lbrs.__all__}})

@@ -14,6 +14,8 @@ import lbrs.smoothing
 from lbrs import L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, NormalSmoothing, ProbabilityMargin, Score
 from lbrs.scores import sign
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ALPHAS = [0.0, 0.3, 2.0, 50.0]
 KINDS = ["linear", "softplus", "tanh", "sin", "margin"]
 
