@@ -86,30 +86,26 @@ class _Model:
         self.classifier, self.norm = LocallyBiased(score, oracle, alpha, norm), norm
         if not isinstance(score, LinearScore):
             raise TypeError(f"score must be a LinearScore for exact radii, got {type(score).__name__}")
-        if oracle.k != 1:
-            raise ValueError(f"oracle must have k = 1 for exact radii, got k = {oracle.k}")
-        if norm not in (L1, L2, LINF):
-            raise ValueError(f"norm must be L1, L2 or LINF for exact radii, got {norm}")
+        if oracle.k != 1 or norm not in (L1, L2, LINF):
+            raise ValueError(f"exact radii need an oracle with k = 1 and the norm L1, L2 or LINF, got k = {oracle.k} and {norm}")
         self.given = batch("x", x, oracle.shape).to(score.device)
         if box and len(self.given) and not (self.given.min() >= 0 and self.given.max() <= 1):
             raise ValueError(f"x must lie in [0, 1] for radii inside the box, got {self.given.min().item():g} to {self.given.max().item():g}")
         self.prediction = self.classifier.predict(self.given)
-        points, x, labels = (np.ascontiguousarray(value.cpu()) for value in (oracle.points, self.given.flatten(1), oracle.labels))
+        points, x, labels, a = (np.ascontiguousarray(v.cpu()) for v in (oracle.points, self.given.flatten(1), oracle.labels, score.weight.flatten()))
         self.scale = 2.0 ** math.frexp(max(abs(points).max(), abs(x).max(initial=0)))[1]
         self.x, points = x / self.scale, points / self.scale + 0.0
         first = sorted({row.tobytes(): i for i, row in reversed(list(enumerate(points)))}.values())
         self.points, self.groups = points[first], {y: np.flatnonzero(labels[first] == y) for y in (1.0, -1.0)}
         self.box = (0.0, 1 / self.scale) if box else (-np.inf, np.inf)
-        self._scale_score(score)
-
-    def _scale_score(self, score: LinearScore) -> None:
-        """w = a / ||a||_*, R = g(x) / ||a||_* and alpha in units of `scale`, and a bound of the rounding error of R + y alpha."""
-        slope = float(self.norm.dual(score.weight.flatten()))
-        self.w, b = np.ascontiguousarray(score.weight.flatten().cpu()) / (slope or 1.0), score.bias / (slope or 1.0) / self.scale
+        # A sum of d products of rounded factors is off by at most this, relatively: NumPy sums rows pairwise, in blocks of 128.
+        self.rounding = (min(len(a), 40) + 8) * EPS
+        slope = float(norm.dual(score.weight.flatten()))
+        self.w, b = a / (slope or 1.0), score.bias / (slope or 1.0) / self.scale
         self.alpha = min(self.classifier.alpha / self.scale, FAR) if slope else 0.0
         self.R = np.clip((self.x * self.w).sum(1) + b, -FAR, FAR)
         size = np.minimum(abs(self.x * self.w).sum(1) + abs(b), FAR)
-        self.error = _roundings(len(self.w)) * size + (len(self.w) + 8) * EPS * (abs(self.R) + self.alpha)
+        self.error = self.rounding * size + (len(a) + 8) * EPS * (abs(self.R) + self.alpha)
 
 
 class _Cell(NamedTuple):
@@ -132,14 +128,14 @@ class _Search:
         self.w = -s * model.w
         self.c = {y: float(np.clip(s * (model.R[i] + y * model.alpha) - model.error[i], -FAR, FAR)) for y in model.groups}
         self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := model.groups[-y])}
-        self.limits, (low, high) = model.box, model.box
+        self.rounding, self.limits, (low, high) = model.rounding, model.box, model.box
         self.box = low - self.x, np.where(self.x < high, np.nextafter(high - self.x, np.inf), 0.0)
 
     def bisectors(self, j: int, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows of {z : z is at least as near to x_j as to x_k} for all k, and their right-hand sides, rounded down."""
         u, V = self.points[j] - self.points[k], self.V[j] + self.V[k]
         u /= _length(u, self.norm.dual.p)[:, None]
-        error = _roundings(u.shape[1]) * (abs(u) * (abs(self.V[j]) + abs(self.V[k]))).sum(1)
+        error = self.rounding * (abs(u) * (abs(self.V[j]) + abs(self.V[k]))).sum(1)
         return u, ((u * V).sum(1) - error) / 2
 
     def order(self) -> list[tuple[float, float, float, int]]:
@@ -152,7 +148,7 @@ class _Search:
             if k is None:
                 rows.append((c, 0.0, y, group[0]))
                 continue
-            slack = 2 * _roundings(len(self.x)) * (self.half[group] + self.half[k])
+            slack = 2 * self.rounding * (self.half[group] + self.half[k])
             bound = (self.half[group] - self.half[k] - slack) / _length(self.points[group] - self.points[k], self.norm.dual.p)
             far = self.half[group] - self.V[group] @ _least(self.w, 0.0, c, (-np.inf, np.inf), self.norm.p)[1]
             rows += zip(np.maximum(bound, c), far, [y] * len(group), group)
@@ -208,11 +204,6 @@ class _Search:
                 if inner.d is not None and _length(inner.d, self.norm.p) <= cell.radius * (1 + 0.999 * BEYOND):
                     yield np.clip(self.x + inner.d, *self.limits)
         yield from (np.clip(self.x + cell.d, *self.limits) for cell in reversed(cells))
-
-
-def _roundings(d: int) -> float:
-    """A bound of the relative error of a sum of d products of rounded factors: NumPy sums rows pairwise, in blocks of 128."""
-    return (min(d, 40) + 8) * EPS
 
 
 def _length(v: np.ndarray, p: float) -> np.ndarray:
@@ -278,7 +269,8 @@ def _program(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarr
         A = sparse.vstack([A, sparse.hstack([sparse.eye(2 * n), np.r_[-box[1], box[0]][:, None]])]).tocsr()
     b, bounds = np.zeros(A.shape[0]), np.r_[np.tile([0, 1], (2 * n, 1)), [[0, np.inf]]]
     b[m] = 1
-    result = linprog(np.r_[np.zeros(2 * n), -1], A_ub=A, b_ub=b, bounds=bounds, method="highs", options=PRECISE)
+    # HiGHS drops coefficients below 1e-9, hence the factor.
+    result = linprog(np.r_[np.zeros(2 * n), -1], A_ub=1e3 * A, b_ub=1e3 * b, bounds=bounds, method="highs", options=PRECISE)
     if result.status:
         raise ArithmeticError(result.message)
     v, t = result.x[:n] - result.x[n:-1], result.x[-1]
@@ -297,8 +289,16 @@ def _newton(H: np.ndarray, h: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndar
         free = (q >= box[0]) & (q <= box[1])
         target, endless = _least_distance(H[:, free], over + H[:, free] @ q[free])
         step = target if endless else target - lam
-        t = _line_search(q, step @ H, step @ h, box, math.inf if endless else 1.0)
-        if t == math.inf:
+        t, dq, rise = 1.0, step @ H, step @ h
+
+        def slope(t: float) -> float:
+            return rise - dq @ np.clip(q + t * dq, *box)
+
+        while endless and t < 1e15 and slope(t) > 0:
+            t *= 2
+        if slope(t) < 0:
+            t = brentq(slope, 0.0, t, xtol=1e-15 * t) if slope(0.0) > 0 else 0.0
+        elif endless:
             return step, None
         if t == 0:
             break
@@ -308,30 +308,10 @@ def _newton(H: np.ndarray, h: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndar
 
 def _least_distance(G: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, bool]:
     """Multipliers of min{||v|| : G v >= b} by NNLS (Lawson and Hanson, 1974), or (lam, True) with G^T lam = 0 < b^T lam if there is no v."""
-    lam, unit = np.zeros(len(b)), b.max()
-    if unit <= 0:
-        return lam, False
+    if b.max() <= 0:
+        return np.zeros(len(b)), False
     R = G.T if G.shape[1] <= len(b) else np.linalg.qr(G.T, mode="r")
-    for _ in range(8):
-        lam, _ = nnls(np.vstack([R, b / unit]), np.r_[np.zeros(len(R)), 1.0], maxiter=100 * len(b) + 100)
-        length, gain = np.linalg.norm(R @ lam), b @ lam
-        if length <= 1e-12 * lam.sum():
-            return lam, True
-        if gain <= 10 * unit * length:
-            break
-        unit = gain / length
-    return lam * (gain / length**2), False
-
-
-def _line_search(q: np.ndarray, dq: np.ndarray, rise: float, box: Box, last: float) -> float:
-    """The t in [0, last] at which the dual is largest along a step: the zero of its decreasing slope rise - dq^T clip(q + t dq)."""
-
-    def slope(t: float) -> float:
-        return rise - dq @ np.clip(q + t * dq, *box)
-
-    end = min(last, 1.0)
-    while end < min(last, 1e15) and slope(end) > 0:
-        end *= 2
-    if slope(end) >= 0:
-        return last
-    return brentq(slope, 0.0, end, xtol=1e-15 * end) if slope(0.0) > 0 else 0.0
+    lam, _ = nnls(np.vstack([R, b / b.max()]), np.r_[np.zeros(len(R)), 1.0], maxiter=100 * len(b) + 100)
+    length = np.linalg.norm(R @ lam)
+    endless = bool(length <= 1e-12 * lam.sum())
+    return (lam if endless else lam * (b @ lam / length**2)), endless
