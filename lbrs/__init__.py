@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from lbrs.oracles import NearestNeighborOracle
     from lbrs.scores import LinearScore, ProbabilityMargin, Score
     from lbrs.smoothing import LocallyBiased, NormalSmoothing
+    from lbrs.verification import verify
 
-__all__ = ["L1", "L2", "LINF", "Certificate", "LinearScore", "LocallyBiased", "NearestNeighborOracle", "NormalSmoothing", "Norm", "ProbabilityMargin", "Score"]
+__all__ = ["L1", "L2", "LINF", "Certificate", "LinearScore", "LocallyBiased", "NearestNeighborOracle", "NormalSmoothing", "Norm", "ProbabilityMargin", "Score", "verify"]
 __version__ = "0.1.0"
 
 _HOMES = {"certificates": ("Certificate",), "norms": ("L1", "L2", "LINF", "Norm"), "oracles": ("NearestNeighborOracle",),
-          "scores": ("LinearScore", "ProbabilityMargin", "Score"), "smoothing": ("LocallyBiased", "NormalSmoothing")}
+          "scores": ("LinearScore", "ProbabilityMargin", "Score"), "smoothing": ("LocallyBiased", "NormalSmoothing"),
+          "verification": ("verify",)}
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lbrs.records import PROFILES, sources_hash, write_text
+from lbrs._files import write_text
+from lbrs.records import PROFILES, sources_hash
 from lbrs.runs import BookError, Ending, Run, check_parameters, load_runs, outcome_of
 
 STAGE = Path("_build/source")

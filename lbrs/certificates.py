@@ -1,11 +1,14 @@
 """Certified radii: one pure function per theorem, and the object that carries a radius with what it rests on."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lbrs._checks import labels, number
+from lbrs._files import write_text
 from lbrs.norms import Norm
 
 
@@ -46,6 +49,24 @@ class Certificate:
         right = self.prediction == labels("y", y, len(self)).to(self.prediction.device)
         radius = number("radius", radius, low=0)
         return (right & ((self.radius > radius) | (radius == 0))).double().mean().item()
+
+
+    def save(self, path: object) -> None:
+        """Write the certificate to a JSON file, whole or not at all; radii keep every bit."""
+        content = {"prediction": self.prediction.int().tolist(), "radius": [value.hex() for value in self.radius.tolist()], "p": self.norm.p.hex(),
+                   "kind": self.kind, "source": self.source, "assumption": self.assumption, "confidence": self.confidence}
+        write_text(Path(path), json.dumps(content) + "\n")
+
+    @classmethod
+    def load(cls, path: object) -> "Certificate":
+        """Read a certificate written by `save`; a ValueError that names the file if it is none."""
+        try:
+            content = json.loads(Path(path).read_text())
+            radius = torch.tensor([float.fromhex(value) for value in content.pop("radius")], dtype=torch.float64)
+            prediction = torch.tensor(content.pop("prediction"), dtype=torch.float64)
+            return cls(prediction, radius, Norm(float.fromhex(content.pop("p"))), **content)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"path must name a file written by Certificate.save, got {path}: {error}") from error
 
 
 def theorem1(lower: Tensor, sigma: float) -> Tensor:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from lbrs import data
 from lbrs._checks import integer, number
+from lbrs._files import write_file
 from lbrs.attacks import pgd
 from lbrs.networks import cnn, train
 from lbrs.norms import L2, LINF, Norm
 from lbrs.oracles import NearestNeighborOracle
-from lbrs.records import PROFILES, Record, find_project, record_name, sources_hash, versions, write_file
+from lbrs.records import PROFILES, Record, find_project, record_name, sources_hash, versions
 from lbrs.scores import LinearScore, ProbabilityMargin
 from lbrs.smoothing import LocallyBiased, NormalSmoothing, select
 

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 import platform
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from lbrs._files import write_text
 
 PROFILES = ("quick", "paper")
 
@@ -65,25 +64,6 @@ def versions() -> dict[str, str]:
     """Versions of Python, of lbrs and of the libraries that a result depends on."""
     libraries = ("lbrs", "numpy", "scikit-learn", "torch", "torchvision")
     return {"python": platform.python_version(), **{library: version(library) for library in libraries}}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to a temporary file beside `path`, then rename it."""
-    write_file(path, lambda file: file.write(text.encode()))
-
-
-def write_file(path: Path, write: Callable[[Any], Any]) -> None:
-    """Let `write` fill a temporary binary file beside `path`, then rename it; `path` is never half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def find_project(start: Path | None = None) -> Path:

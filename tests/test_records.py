@@ -5,7 +5,8 @@ import json
 import pytest
 
 from lbrs import records
-from lbrs.records import Record, find_project, write_file, write_text
+from lbrs._files import write_file, write_text
+from lbrs.records import Record, find_project
 
 
 @pytest.fixture

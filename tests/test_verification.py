@@ -1,0 +1,80 @@
+"""The falsifier passes true certificates, finds the boundary, and falls for no inflated radius; a certificate survives the disk."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lbrs import L2, LINF, Certificate, LinearScore, LocallyBiased, NearestNeighborOracle, verify
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("kind", ["linear", "softplus", "tanh", "sin"])
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 3.0])
+@pytest.mark.parametrize("bound", ["paper", "sharp"])
+def test_true_certificates_hold(draw, rng, ridge_score, norm, kind, alpha, bound):
+    points, labels, x = draw(9, 3, 40)
+    score = LinearScore(rng.normal(size=3), 0.2) if kind == "linear" else ridge_score(kind, 3, norm)
+    model = LocallyBiased(score, NearestNeighborOracle(points, labels), alpha, norm)
+    certificate = model.certify(x, bound=bound)
+    if bound == "paper":
+        certificate = dataclasses.replace(certificate, radius=(certificate.radius * (1 - 1e-9) - 1e-13).clamp(min=0))
+    result = verify(model, x, certificate, probes=8, generator=torch.Generator().manual_seed(0))
+    assert result.holds and not result.broken.any()
+    found = torch.isfinite(result.distance)
+    assert (result.tightness <= 1).all() and torch.equal(torch.isnan(result.witness).any(1), ~found)
+    assert (model.predict(result.witness[found]) != certificate.prediction[found]).all()
+    if kind == "linear":
+        assert found.any()
+
+
+def test_the_distance_of_a_linear_classifier_is_found_exactly(rng, norm):
+    x, score = rng.normal(size=(50, 4)), LinearScore(rng.normal(size=4), 0.3)
+    model = LocallyBiased(score, NearestNeighborOracle(np.zeros((1, 4)), [1]), 0.0, norm)
+    result = verify(model, x, model.certify(x), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(result.distance, score.value(x).abs() / norm.dual(score.weight), rtol=1e-8, atol=1e-12)
+    assert (result.tightness > 1 - 1e-6).all() and "0 of 50 certificates falsified" in str(result)
+
+
+@pytest.mark.parametrize("factor", [1.001, 1.5])
+def test_inflated_radii_are_falsified(rng, norm, factor):
+    x, score = rng.normal(size=(50, 4)), LinearScore(rng.normal(size=4), 0.3)
+    model = LocallyBiased(score, NearestNeighborOracle(np.zeros((1, 4)), [1]), 0.0, norm)
+    certificate = model.certify(x)
+    lie = dataclasses.replace(certificate, radius=factor * certificate.radius)
+    result = verify(model, x, lie)
+    assert result.broken.all() and not result.holds and (result.tightness > 1).all()
+
+
+def test_a_label_that_flips_near_a_bisector_is_found():
+    model = LocallyBiased(LinearScore([0.0, 1e-9]), NearestNeighborOracle([[0.0, 0.0], [4.0, 0.0]], [1, -1]), 100.0)
+    x = torch.tensor([[1.0, 0.0], [3.5, 1.0]], dtype=torch.float64)
+    certificate = model.certify(x)
+    result = verify(model, x, certificate)
+    torch.testing.assert_close(result.distance, torch.tensor([1.0, 1.5], dtype=torch.float64), rtol=1e-8, atol=0)
+    assert (result.tightness > 1 - 1e-6).all()
+    assert not verify(model, x, dataclasses.replace(certificate, radius=torch.full((2,), torch.inf, dtype=torch.float64))).holds
+
+
+def test_a_certificate_of_other_points_is_refused():
+    model = LocallyBiased(LinearScore([1.0, 0.0]), NearestNeighborOracle([[0.0, 0.0]], [1]), 0.0)
+    for wrong in (model.certify([[1.0, 1.0]]), None):
+        with pytest.raises(ValueError, match="certificate must be a Certificate of the 2 points"):
+            verify(model, [[1.0, 1.0], [2.0, 2.0]], wrong)
+    with pytest.raises(ValueError, match="probes"):
+        verify(model, [[1.0, 1.0]], model.certify([[1.0, 1.0]]), probes=0)
+
+
+def test_a_certificate_comes_back_from_the_disk_bit_by_bit(rng, tmp_path):
+    radius = torch.tensor([0.1, torch.inf, 0.0, 1e-300], dtype=torch.float64)
+    for norm, confidence in ((L2, None), (LINF, 0.999)):
+        certificate = Certificate(torch.tensor([1.0, -1.0, 0.0, 1.0], dtype=torch.float64), radius, norm, "deterministic", "Theorem B", "g is affine", confidence)
+        certificate.save(tmp_path / "c.json")
+        again = Certificate.load(tmp_path / "c.json")
+        assert torch.equal(again.radius, radius) and torch.equal(again.prediction, certificate.prediction)
+        assert (again.norm, again.kind, again.source, again.assumption, again.confidence) == (norm, "deterministic", "Theorem B", "g is affine", confidence)
+    (tmp_path / "c.json").write_text('{"radius": []}')
+    with pytest.raises(ValueError, match="c.json"):
+        Certificate.load(tmp_path / "c.json")
