@@ -1,9 +1,9 @@
 """Exact radii of a locally biased linear score (Theorem C): the distance to the nearest change of the prediction, with a witness."""
 
 import math
+from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from lbrs.scores import LinearScore
 
 EPS = float(np.finfo(np.float64).eps)
 TIE, BEYOND, FAR, FEW = 1 + 1e-9, 1e-6, 1e300, 32
-PRECISE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 Box = tuple[np.ndarray, np.ndarray]
+Cell = namedtuple("Cell", "y j radius d stretch")
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,17 @@ class ExactRadii:
 def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: object, *, box: bool = False) -> ExactRadii:
     """The distance from x to the nearest point where f^mu = sign(g + alpha yhat ||a||_*), g(x) = a^T x + b, changes (Theorem C).
 
-    f^mu is constant on the open ball of the radius around x; with `box`, on the part of it in [0, 1]^d.
-    radius = min over y in {-1, +1} and j in I_y of dist(x, P_{y,j}), with s = f^mu(x) and the polyhedron
+    f^mu is constant on the open ball of the radius around x; with `box`, on the part of it in [0, 1]^d. With s = f^mu(x) the radius is
+    the least dist(x, P_{y,j}) over y in {-1, +1} and j in I_y, where
+    P_{y,j} = {z : ||z - x_j||_2 <= ||z - x_k||_2 for all k in I_{-y}, and s (g(z) + alpha y ||a||_*) <= 0}.
+    A distance is found by NNLS (l2) or HiGHS (l1, linf); returned is the bound that the solver's multipliers lambda >= 0 prove,
+    (h - e)^T lambda / ||H^T lambda||_* for the rows H d >= h of P - x, where e bounds the rounding of h. So the radius is a lower bound in
+    real arithmetic. That it equals the distance of the solver's point, to 1e-9 relative and 1e-12 of the coordinates, is checked.
 
-        P_{y,j} = {z : ||z - x_j||_2 <= ||z - x_k||_2 for all k in I_{-y}, and s (g(z) + alpha y ||a||_*) <= 0}.
-
-    Each distance is found by NNLS (l2) or HiGHS (l1, linf), but what is returned is the bound that the solver's multipliers lambda >= 0
-    prove: (h - e)^T lambda / ||H^T lambda||_* for the rows H d >= h of P - x, where e bounds the rounding of h. So the radius is a lower
-    bound in real arithmetic; that it equals the distance of the solver's point to 1e-9 relative and 1e-12 of the coordinates is checked.
-
-    The witness lies inside P, at most 1e-6 of the radius beyond it, and `predict` changes there. Two exceptions: where g^mu(x) = 0 the
-    radius is 0 and the witness x; where the nearest P has no interior (the half-space or the box only touches the cell), or one thinner
-    than rounding, the radius is only a lower bound and the witness a point of the closed P. Of equal reference points the first alone
-    counts, as in the oracle, whatever the labels. a = 0 gives inf, or 0 if b = 0; one label alone |g^mu| / ||a||_*; alpha = 0
+    The witness lies inside P, at most 1e-6 of the radius behind its nearest point, and `predict` changes there. Two exceptions: where
+    g^mu(x) = 0 the radius is 0 and the witness x; where the nearest P has no interior (half-space or box only touch the cell), or one
+    thinner than rounding, the radius is only a lower bound and the witness a point of the closed P. Of equal reference points the first
+    alone counts, as in the oracle, whatever the labels. a = 0 gives inf; one label alone |g^mu| / ||a||_*; alpha = 0
     |g| / ||a||_*; alpha -> inf the exact radius of 1-NN.
 
     Parameters: `score`, `oracle` (k = 1) and `alpha` as for `LocallyBiased`; `norm`, L1, L2 or LINF; `x` (n, *shape), in [0, 1] if `box`.
@@ -64,13 +62,12 @@ def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float,
     model = _Model(score, oracle, alpha, norm, x, box)
     radius, witness = torch.full_like(model.prediction, torch.inf), torch.full_like(model.given, torch.nan)
     for i in range(len(radius)):
-        search = _Search(model, i)
         try:
-            cells = search.nearest()
+            cells = (search := _Search(model, i)).nearest()
             radius[i] = cells[0].radius * model.scale if cells else torch.inf
             for z in search.inside(cells):
                 witness[i] = torch.from_numpy(z * model.scale).reshape(oracle.shape)
-                if model.classifier.predict(witness[i : i + 1]) != model.prediction[i]:
+                if abs(z).max() * model.scale > 1e150 or model.classifier.predict(witness[i : i + 1]) != model.prediction[i]:
                     break
         except (ArithmeticError, RuntimeError) as error:
             raise ArithmeticError(f"the exact radius of point {i} of x could not be verified: {error}") from error
@@ -84,10 +81,9 @@ class _Model:
         from lbrs.smoothing import LocallyBiased
 
         self.classifier, self.norm = LocallyBiased(score, oracle, alpha, norm), norm
-        if not isinstance(score, LinearScore):
-            raise TypeError(f"score must be a LinearScore for exact radii, got {type(score).__name__}")
-        if oracle.k != 1 or norm not in (L1, L2, LINF):
-            raise ValueError(f"exact radii need an oracle with k = 1 and the norm L1, L2 or LINF, got k = {oracle.k} and {norm}")
+        if not isinstance(score, LinearScore) or oracle.k != 1 or norm not in (L1, L2, LINF):
+            raise ValueError("exact radii need as score a LinearScore, an oracle with k = 1, and as norm L1, L2 or LINF, "
+                             f"got {type(score).__name__}, k = {oracle.k} and {norm}")
         self.given = batch("x", x, oracle.shape).to(score.device)
         if box and len(self.given) and not (self.given.min() >= 0 and self.given.max() <= 1):
             raise ValueError(f"x must lie in [0, 1] for radii inside the box, got {self.given.min().item():g} to {self.given.max().item():g}")
@@ -96,26 +92,15 @@ class _Model:
         self.scale = 2.0 ** math.frexp(max(abs(points).max(), abs(x).max(initial=0)))[1]
         self.x, points = x / self.scale, points / self.scale + 0.0
         first = sorted({row.tobytes(): i for i, row in reversed(list(enumerate(points)))}.values())
-        self.points, self.groups = points[first], {y: np.flatnonzero(labels[first] == y) for y in (1.0, -1.0)}
+        self.points, self.groups = points[first], {y: np.flatnonzero(labels[first] == y) for y in np.unique(labels[first])}
         self.box = (0.0, 1 / self.scale) if box else (-np.inf, np.inf)
-        # A sum of d products of rounded factors is off by at most this, relatively: NumPy sums rows pairwise, in blocks of 128.
-        self.rounding = (min(len(a), 40) + 8) * EPS
-        slope = float(norm.dual(score.weight.flatten()))
-        self.w, b = a / (slope or 1.0), score.bias / (slope or 1.0) / self.scale
-        self.alpha = min(self.classifier.alpha / self.scale, FAR) if slope else 0.0
+        self.rounding = (min(len(a), 40) + 8) * EPS  # of a sum of rounded products, which NumPy sums pairwise, in blocks of 128
+        slope = float(norm.dual(score.weight.flatten())) or 1.0
+        self.w, b = a / slope, score.bias / slope / self.scale
+        self.alpha = min(self.classifier.alpha / self.scale, FAR)
         self.R = np.clip((self.x * self.w).sum(1) + b, -FAR, FAR)
         size = np.minimum(abs(self.x * self.w).sum(1) + abs(b), FAR)
         self.error = self.rounding * size + (len(a) + 8) * EPS * (abs(self.R) + self.alpha)
-
-
-class _Cell(NamedTuple):
-    """P_{y,j} - x: its least distance as proved, its nearest point (None if too far or empty), and the growth of the distance per push."""
-
-    y: float
-    j: int
-    radius: float
-    d: np.ndarray | None
-    stretch: float
 
 
 class _Search:
@@ -127,7 +112,7 @@ class _Search:
         self.half = (self.V * self.V).sum(1) / 2
         self.w = -s * model.w
         self.c = {y: float(np.clip(s * (model.R[i] + y * model.alpha) - model.error[i], -FAR, FAR)) for y in model.groups}
-        self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := model.groups[-y])}
+        self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := model.groups.get(-y, ()))}
         self.rounding, self.limits, (low, high) = model.rounding, model.box, model.box
         self.box = low - self.x, np.where(self.x < high, np.nextafter(high - self.x, np.inf), 0.0)
 
@@ -140,21 +125,18 @@ class _Search:
 
     def order(self) -> list[tuple[float, float, float, int]]:
         """(bound, far, y, j) by increasing lower bound of the distance, then by how far x_j is from the half-space's nearest point."""
-        rows = []
-        for y, group in self.groups.items():
-            c, k = self.c[y], self.first.get(y)
-            if not len(group) or (c > 0 and not self.w.any()):
-                continue
-            if k is None:
-                rows.append((c, 0.0, y, group[0]))
-                continue
+        if not self.w.any():
+            return []
+        rows = [(self.c[y], 0.0, y, group[0]) for y, group in self.groups.items() if y not in self.first]
+        for y, k in self.first.items():
+            group = self.groups[y]
             slack = 2 * self.rounding * (self.half[group] + self.half[k])
             bound = (self.half[group] - self.half[k] - slack) / _length(self.points[group] - self.points[k], self.norm.dual.p)
-            far = self.half[group] - self.V[group] @ _least(self.w, 0.0, c, (-np.inf, np.inf), self.norm.p)[1]
-            rows += zip(np.maximum(bound, c), far, [y] * len(group), group)
+            far = self.half[group] - self.V[group] @ _least(self.w, 0.0, self.c[y], (-np.inf, np.inf), self.norm.p)[1]
+            rows += zip(np.maximum(bound, self.c[y]), far, [y] * len(group), group)
         return sorted(rows)
 
-    def nearest(self) -> list[_Cell]:
+    def nearest(self) -> list[Cell]:
         """The polyhedra at the least distance; none if all are empty."""
         best, cells = math.inf, []
         for bound, _, y, j in self.order():
@@ -167,8 +149,9 @@ class _Search:
             raise ArithmeticError(f"no point was found at the least distance {best:g}")
         return [cell for cell in cells if cell.d is not None]
 
-    def cell(self, y: float, j: int, cutoff: float, push: float = 0.0) -> _Cell:
-        """The distance from x to P_{y,j}, every row tightened by `push`; violated bisectors are added until there are none."""
+    def cell(self, y: float, j: int, cutoff: float, push: float = 0.0) -> Cell:
+        """P_{y,j} with all rows tightened by `push`: its distance as proved (`radius`), its nearest point d (None if that is beyond the
+        cutoff or there is none) and the growth of the distance per push (`stretch`). Violated bisectors are added until there are none."""
         H, h, members = self.w[None], np.array([self.c[y] + push]), np.zeros(0, int)
         new = np.array([self.first[y]] if y in self.first else [], int)
         while True:
@@ -177,26 +160,26 @@ class _Search:
             lam, d = _solve(H, h, self.box, self.norm.p)
             radius = _certified(H, h, lam, self.box, self.norm.p)
             if d is None or radius > cutoff:
-                return _Cell(y, j, radius, None, 1.0)
+                return Cell(y, j, radius, None, 1.0)
             new = self.violated(y, j, d, members, push)
             if not len(new):
                 break
         stretch, size = max(1.0, radius * lam.sum() / (lam @ h)) if radius > 0 else 1.0, _length(d, self.norm.p)
-        if push == 0 and not size - radius + stretch * (h - H @ d).max(initial=0) <= 1e-9 * radius + 1e-12:
-            raise ArithmeticError(f"the nearest point found is {size!r} away, but only {radius!r} is proved")
-        return _Cell(y, j, radius, d, stretch)
+        if push == 0 and not max(size - radius, stretch * (h - H @ d).max()) <= 1e-9 * radius + 1e-12:
+            raise ArithmeticError(f"the solver's point is {size:.15g} away and misses rows by {(h - H @ d).max():.1e}, proved are {radius:.15g}")
+        return Cell(y, j, radius, d, stretch)
 
     def violated(self, y: float, j: int, d: np.ndarray, members: np.ndarray, push: float) -> np.ndarray:
         """At most 16 further points of I_{-y} to which x + d is nearer than to x_j; where there are few points, all that may matter."""
-        others = np.setdiff1d(self.groups[-y], members)
+        others = np.setdiff1d(self.groups.get(-y, ()), members).astype(int)
         others = others[np.argsort(self.half[others] - self.V[others] @ d)[:64]]
         u, h = self.bisectors(j, others)
         over, size = h + push - u @ d, _length(d, self.norm.p)
         worst = np.argsort(-over)[:16]
         worst = worst[over[worst] > 1e-12 * size]
-        return others[h > -10 * size] if len(worst) and len(self.groups[-y]) <= FEW else others[worst]
+        return others[h > -10 * size] if len(worst) and len(members) + len(u) <= FEW else others[worst]
 
-    def inside(self, cells: list[_Cell]) -> Iterator[np.ndarray]:
+    def inside(self, cells: list[Cell]) -> Iterator[np.ndarray]:
         """Points to try as witness: inside the polyhedra, then their nearest points, the very nearest last."""
         for cell in cells:
             for share in (0.5, 0.1, 0.01) if cell.radius > 0 else ():
@@ -208,8 +191,7 @@ class _Search:
 
 def _length(v: np.ndarray, p: float) -> np.ndarray:
     """||v|| in lp along the last axis, without underflow."""
-    largest = abs(v).max(-1, keepdims=True)
-    largest[largest == 0] = 1
+    largest = np.maximum(abs(v).max(-1, keepdims=True), 1e-300)
     return largest[..., 0] * np.linalg.norm(v / largest, p, -1)
 
 
@@ -269,8 +251,8 @@ def _program(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarr
         A = sparse.vstack([A, sparse.hstack([sparse.eye(2 * n), np.r_[-box[1], box[0]][:, None]])]).tocsr()
     b, bounds = np.zeros(A.shape[0]), np.r_[np.tile([0, 1], (2 * n, 1)), [[0, np.inf]]]
     b[m] = 1
-    # HiGHS drops coefficients below 1e-9, hence the factor.
-    result = linprog(np.r_[np.zeros(2 * n), -1], A_ub=1e3 * A, b_ub=1e3 * b, bounds=bounds, method="highs", options=PRECISE)
+    # The factor is for HiGHS, which ignores coefficients below 1e-9 and is content with 1e-7.
+    result = linprog(1e4 * np.r_[np.zeros(2 * n), -1], A_ub=1e4 * A, b_ub=1e4 * b, bounds=bounds, method="highs")
     if result.status:
         raise ArithmeticError(result.message)
     v, t = result.x[:n] - result.x[n:-1], result.x[-1]
@@ -294,14 +276,14 @@ def _newton(H: np.ndarray, h: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndar
         def slope(t: float) -> float:
             return rise - dq @ np.clip(q + t * dq, *box)
 
+        if slope(0.0) <= 0:
+            break
         while endless and t < 1e15 and slope(t) > 0:
             t *= 2
         if slope(t) < 0:
-            t = brentq(slope, 0.0, t, xtol=1e-15 * t) if slope(0.0) > 0 else 0.0
+            t = brentq(slope, 0.0, t, xtol=1e-15 * t)
         elif endless:
             return step, None
-        if t == 0:
-            break
         lam = np.maximum(lam + t * step, 0) if endless or t < 1 else target
     return lam, d
 

@@ -10,7 +10,7 @@ from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
 from lbrs.scores import Linearization, LinearScore, Score
 
-BOUNDS = ("sharp", "paper")
+BOUNDS = ("sharp", "paper", "exact")
 
 
 def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
@@ -74,12 +74,16 @@ class LocallyBiased:
         floating point: for a `LinearScore` all rounding errors are bounded, for another score those of g and its gradient are taken to be
         at most its `rounding`.
         bound="paper": Theorem 6 for a `LinearScore`, else Theorem 8, as printed and in plain floating-point arithmetic.
+        bound="exact": Theorem C, for a `LinearScore` and a 1-NN oracle in l1, l2 or linf: no larger radius is true, in real arithmetic. It solves
+        optimisation problems, point by point. `lbrs.exact.exact_radii` gives the witnesses too.
 
         Parameters: `x` (n, *shape). Raises ValueError for a score without a gradient-Lipschitz constant.
         """
         if bound not in BOUNDS:
             raise ValueError(f"bound must be one of {', '.join(map(repr, BOUNDS))}, got {bound!r}")
         x = batch("x", x, self.oracle.shape)
+        if bound == "exact":
+            return self._exact(x)
         L = self.score_function.smoothness(x)
         local = self.score_function.linearize(x, self.norm)
         label = self.oracle.label(x).to(local.base)
@@ -90,6 +94,13 @@ class LocallyBiased:
         if not linear and bound != "paper":
             assumption += f", computed with relative errors of at most {self.score_function.rounding:g}"
         return Certificate(select(local, label, self.alpha), round_down(radius), self.norm, "deterministic", source, assumption)
+
+    def _exact(self, x: Tensor) -> Certificate:
+        from lbrs.exact import exact_radii
+
+        found = exact_radii(self.score_function, self.oracle, self.alpha, self.norm, x)
+        radius = torch.maximum(round_down(found.radius), self.certify(x).radius)
+        return Certificate(found.prediction, radius, self.norm, "deterministic", "Theorem C", "g is affine, real arithmetic")
 
     def _paper(self, x: Tensor, local: Linearization, label: Tensor, neighbor: Tensor, L: float) -> tuple[Tensor, str]:
         value = local.value + self.alpha * label * local.slope

@@ -181,3 +181,21 @@ def test_no_rounding_attack_succeeds_while_the_naive_radius_falls(dtype, rng):
         sharp_falls += int(rounding_attack(score, oracle, x, sharp, dtype, rng).sum())
     assert sharp_falls == 0
     assert naive_falls > (5_000 if dtype == torch.float64 else 4_000)
+
+
+@pytest.mark.parametrize("attacked", [L1, L2, LINF], ids=str)
+def test_exact_radii_are_not_below_sharp_ones_and_those_not_below_the_papers(draw, rng, attacked):
+    larger = 0
+    for N in (1, 2, 6):
+        points, labels, x = draw(N, 3, 12)
+        model = LocallyBiased(LinearScore(rng.normal(size=3), 0.1), NearestNeighborOracle(points, labels), 0.4, attacked)
+        paper, sharp, exact = (model.certify(x, bound=bound) for bound in ("paper", "sharp", "exact"))
+        assert exact.source == "Theorem C" and torch.equal(exact.prediction, sharp.prediction)
+        assert (exact.radius >= sharp.radius).all() and (sharp.radius >= paper.radius * (1 - 1e-10) - 1e-13).all()
+        larger += int((exact.radius > sharp.radius * (1 + 1e-6)).sum())
+    assert larger > 0
+
+
+def test_exact_radii_need_a_linear_score():
+    with pytest.raises(ValueError, match="LinearScore"):
+        LocallyBiased(Score(lambda z: z.sin().sum(1), 1.0), NearestNeighborOracle(np.eye(2), [1, -1]), 0.4).certify(np.eye(2), bound="exact")
