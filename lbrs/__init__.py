@@ -5,16 +5,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lbrs.certificates import Certificate
+    from lbrs.lipschitz import CohenScore, LipschitzScore
+    from lbrs.multiclass import MulticlassLocallyBiased
     from lbrs.norms import L1, L2, LINF, Norm
     from lbrs.oracles import NearestNeighborOracle
+    from lbrs.presmoothing import GaussianScore
     from lbrs.scores import LinearScore, ProbabilityMargin, Score
     from lbrs.smoothing import LocallyBiased, NormalSmoothing
     from lbrs.verification import verify
 
-__all__ = ["L1", "L2", "LINF", "Certificate", "LinearScore", "LocallyBiased", "NearestNeighborOracle", "NormalSmoothing", "Norm", "ProbabilityMargin", "Score", "verify"]
+__all__ = ["L1", "L2", "LINF", "Certificate", "CohenScore", "GaussianScore", "LinearScore", "LipschitzScore", "LocallyBiased", "MulticlassLocallyBiased",
+           "NearestNeighborOracle", "NormalSmoothing", "Norm", "ProbabilityMargin", "Score", "verify"]
 __version__ = "0.1.0"
 
-_HOMES = {"certificates": ("Certificate",), "norms": ("L1", "L2", "LINF", "Norm"), "oracles": ("NearestNeighborOracle",),
+_HOMES = {"certificates": ("Certificate",), "lipschitz": ("CohenScore", "LipschitzScore"), "multiclass": ("MulticlassLocallyBiased",),
+          "norms": ("L1", "L2", "LINF", "Norm"), "oracles": ("NearestNeighborOracle",), "presmoothing": ("GaussianScore",),
           "scores": ("LinearScore", "ProbabilityMargin", "Score"), "smoothing": ("LocallyBiased", "NormalSmoothing"),
           "verification": ("verify",)}
 

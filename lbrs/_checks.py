@@ -84,6 +84,17 @@ def labels(name: str, values: object, n: int) -> Tensor:
     return result
 
 
+def radii(name: str, values: object, n: int) -> Tensor:
+    """`values` as a float64 tensor (n,) of numbers >= 0, inf allowed."""
+    result = values.detach().to(torch.float64) if isinstance(values, Tensor) else torch.as_tensor(values, dtype=torch.float64)
+    if tuple(result.shape) != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one radius a point, got {tuple(result.shape)}")
+    wrong = result[~(result >= 0)]
+    if len(wrong):
+        raise ValueError(f"{name} must be >= 0, got {wrong[0].item():g}")
+    return result
+
+
 def chunks(n: int, row: int):
     """Slices that cut n rows of `row` numbers each into pieces of at most ELEMENTS numbers."""
     step = max(1, ELEMENTS // max(1, row))

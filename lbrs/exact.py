@@ -3,6 +3,7 @@
 import math
 from collections import namedtuple
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +14,19 @@ from torch import Tensor
 
 from lbrs._checks import batch
 from lbrs.norms import L1, L2, LINF, Norm
-from lbrs.oracles import NearestNeighborOracle
+from lbrs.oracles import SHARE, TINY, NearestNeighborOracle
 from lbrs.scores import LinearScore
 
-EPS = float(np.finfo(np.float64).eps)
-TIE, BEYOND, FAR, FEW = 1 + 1e-9, 1e-6, 1e300, 32
+EPS, TIE, BEYOND, FAR, FEW = 2.0**-52, 1 + 1e-9, 1e-6, 1e300, 32
 Box = tuple[np.ndarray, np.ndarray]
-Cell = namedtuple("Cell", "y j radius d stretch")
+Cell = namedtuple("Cell", "y j radius safe d stretch")
 
 
 @dataclass(frozen=True)
 class ExactRadii:
     """For each of n points the exact radius, and a witness: a point at that distance where the prediction changes.
 
-    radius: (n,), a lower bound of the distance, tight to 1e-9 relative; inf where no point changes the prediction.
+    radius: (n,), a lower bound of the distance, rounding included; inf where no point changes the prediction.
     witness: (n, *shape), at most 1e-6 relative beyond the radius; NaN where the radius is inf.
     prediction: (n,) in {-1, +1}, f^mu at the points.
     """
@@ -43,14 +43,15 @@ def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float,
     the least dist(x, P_{y,j}) over y in {-1, +1} and j in I_y, where
     P_{y,j} = {z : ||z - x_j||_2 <= ||z - x_k||_2 for all k in I_{-y}, and s (g(z) + alpha y ||a||_*) <= 0}.
     A distance is found by NNLS (l2) or HiGHS (l1, linf); returned is the bound that the solver's multipliers lambda >= 0 prove,
-    (h - e)^T lambda / ||H^T lambda||_* for the rows H d >= h of P - x, where e bounds the rounding of h. So the radius is a lower bound in
-    real arithmetic. That it equals the distance of the solver's point, to 1e-9 relative and 1e-12 of the coordinates, is checked.
+    (h - e)^T lambda / ||H^T lambda||_* for the rows H d >= h of P - x. Here e bounds the rounding of H and h, and that of the score, of
+    ||a||_* and of the labels as they are computed at the points of the ball (`_Search.safe`): the radius is a lower bound for `predict`.
+    That the bound for e = 0 equals the distance of the solver's point, to 1e-9 relative and 1e-12 of the coordinates, is checked.
 
     The witness lies inside P, at most 1e-6 of the radius behind its nearest point, and `predict` changes there. Two exceptions: where
-    g^mu(x) = 0 the radius is 0 and the witness x; where the nearest P has no interior (half-space or box only touch the cell), or one
-    thinner than rounding, the radius is only a lower bound and the witness a point of the closed P. Of equal reference points the first
-    alone counts, as in the oracle, whatever the labels. a = 0 gives inf; one label alone |g^mu| / ||a||_*; alpha = 0
-    |g| / ||a||_*; alpha -> inf the exact radius of 1-NN.
+    g^mu(x) = 0, or cannot be told from 0, the radius is 0 and the witness x; where the nearest P has no interior (half-space or box only
+    touch the cell), or one thinner than rounding, the radius is only a lower bound and the witness a point of the closed P. Of equal
+    reference points the first alone counts, as in the oracle, whatever the labels. a = 0 gives inf, or 0 if b = 0 too; one label alone
+    |g^mu| / ||a||_*; alpha = 0 |g| / ||a||_*; alpha -> inf the exact radius of 1-NN.
 
     Parameters: `score`, `oracle` (k = 1) and `alpha` as for `LocallyBiased`; `norm`, L1, L2 or LINF; `x` (n, *shape), in [0, 1] if `box`.
     Raises ValueError or TypeError that names the argument, and ArithmeticError that names the point where the check fails.
@@ -60,11 +61,13 @@ def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float,
     tensor([0.3536], dtype=torch.float64)
     """
     model = _Model(score, oracle, alpha, norm, x, box)
+    if model.flat:
+        return ExactRadii(torch.zeros_like(model.prediction), model.given.clone(), model.prediction)
     radius, witness = torch.full_like(model.prediction, torch.inf), torch.full_like(model.given, torch.nan)
     for i in range(len(radius)):
         try:
-            cells = (search := _Search(model, i)).nearest()
-            radius[i] = cells[0].radius * model.scale if cells else torch.inf
+            safe, cells = (search := _Search(model, i)).nearest()
+            radius[i] = safe * model.scale
             for z in search.inside(cells):
                 witness[i] = torch.from_numpy(z * model.scale).reshape(oracle.shape)
                 if abs(z).max() * model.scale > 1e150 or model.classifier.predict(witness[i : i + 1]) != model.prediction[i]:
@@ -79,7 +82,6 @@ class _Model:
 
     def __init__(self, score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: object, box: bool) -> None:
         from lbrs.smoothing import LocallyBiased
-
         self.classifier, self.norm = LocallyBiased(score, oracle, alpha, norm), norm
         if not isinstance(score, LinearScore) or oracle.k != 1 or norm not in (L1, L2, LINF):
             raise ValueError("exact radii need as score a LinearScore, an oracle with k = 1, and as norm L1, L2 or LINF, "
@@ -100,21 +102,26 @@ class _Model:
         self.alpha = min(self.classifier.alpha / self.scale, FAR)
         self.R = np.clip((self.x * self.w).sum(1) + b, -FAR, FAR)
         size = np.minimum(abs(self.x * self.w).sum(1) + abs(b), FAR)
-        self.error = self.rounding * size + (len(a) + 8) * EPS * (abs(self.R) + self.alpha)
+        self.error = (self.rounding + (len(a) + 2) * EPS / 2) * size + 2 * EPS * (abs(self.R) + self.alpha)
+        self.tiny, self.wide = len(a) * TINY / self.scale / self.scale, len(a) ** max(0.0, 0.5 - 1 / norm.p)
+        self.flat = not a.any() and score.bias == 0
 
 
 class _Search:
-    """The polyhedra around the point x, as rows H d >= h of dual norm 1 for the displacement d = z - x."""
+    """The polyhedra around the point x, as rows H d >= h of dual norm 1 for the displacement d = z - x, h rounded down."""
 
     def __init__(self, model: _Model, i: int) -> None:
-        s, self.x, self.points, self.groups, self.norm = float(model.prediction[i]), model.x[i], model.points, model.groups, model.norm
+        self.model, self.x, self.points, self.groups, self.norm = model, model.x[i], model.points, model.groups, model.norm
         self.V = model.points - self.x
         self.half = (self.V * self.V).sum(1) / 2
+        s = float(model.prediction[i])
         self.w = -s * model.w
         self.c = {y: float(np.clip(s * (model.R[i] + y * model.alpha) - model.error[i], -FAR, FAR)) for y in model.groups}
         self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := model.groups.get(-y, ()))}
         self.rounding, self.limits, (low, high) = model.rounding, model.box, model.box
         self.box = low - self.x, np.where(self.x < high, np.nextafter(high - self.x, np.inf), 0.0)
+        edge = high * _length(np.ones_like(self.x), self.norm.p)
+        self.farthest = 1.01 * float(edge if high < np.inf else abs(model.R[i]) + model.alpha + model.error[i])  # no change is only farther
 
     def bisectors(self, j: int, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows of {z : z is at least as near to x_j as to x_k} for all k, and their right-hand sides, rounded down."""
@@ -130,28 +137,55 @@ class _Search:
         rows = [(self.c[y], 0.0, y, group[0]) for y, group in self.groups.items() if y not in self.first]
         for y, k in self.first.items():
             group = self.groups[y]
+            gap = _length(self.points[group] - self.points[k], self.norm.dual.p)
             slack = 2 * self.rounding * (self.half[group] + self.half[k])
-            bound = (self.half[group] - self.half[k] - slack) / _length(self.points[group] - self.points[k], self.norm.dual.p)
+            bound = (self.half[group] - self.half[k] - slack - self.noise(self.half[group], 2 * len(self.x) * self.half[group])) / gap
             far = self.half[group] - self.V[group] @ _least(self.w, 0.0, self.c[y], (-np.inf, np.inf), self.norm.p)[1]
             rows += zip(np.maximum(bound, self.c[y]), far, [y] * len(group), group)
         return sorted(rows)
 
-    def nearest(self) -> list[Cell]:
-        """The polyhedra at the least distance; none if all are empty."""
-        best, cells = math.inf, []
+    def noise(self, half: np.ndarray, square: np.ndarray | float) -> np.ndarray:
+        """How far the computed label at z may be from the nearer point, for ||z - x||_2^2 <= square and ||x - x_k||^2 / 2 <= half: a bound of
+        (rho_j^2 - rho_k^2) / 2 at z where the label is that of x_j (`squares` and `_bisectors` in oracles)."""
+        return 2 * SHARE * (2 * half + square) + self.model.tiny
+
+    def safe(self, j: int, members: np.ndarray, H: np.ndarray, h: np.ndarray, lam: np.ndarray, radius: float) -> float:
+        """A lower bound, given that of real arithmetic and its multipliers, of the distance to where `predict` changes by P_{y,j}.
+
+        Within `reach` of x the score is off by (d + 1) u (sum |w_i x_i| + |b| + reach) of which c has the first two, w by a share u, a row
+        of bisectors by 2 u, and the label by `noise`; with h lowered by these, min(reach, proved distance) is a bound, for any reach.
+        """
+        def lowered(reach: float) -> float:
+            gap, half = _length(self.points[j] - self.points[members], self.norm.dual.p), np.maximum(self.half[j], self.half[members])
+            with np.errstate(over="ignore"):
+                wrong = self.noise(half, self.model.wide * reach * (self.model.wide * reach)) / gap
+            slack = np.r_[(len(self.x) + 8) * EPS * reach, 2 * EPS * reach + wrong]
+            return min(reach, _certified(H, h - slack, lam, self.box, self.norm.p)) if slack.max() < 1e290 else 0.0
+
+        top, proved = min(1.01 * radius, self.farthest), 0.0
+        for reach in (top, 2.0**30, 2.0**20, 2.0**10, 8.0):
+            proved = max(proved, lowered(min(reach, top)))
+            if proved >= min(radius * (1 - 1e-9), top):
+                break
+        return math.inf if self.limits[1] < math.inf and proved == self.farthest else proved
+
+    def nearest(self) -> tuple[float, list[Cell]]:
+        """The safe radius, and the polyhedra at the least distance; none if all are empty."""
+        best, safe, cells = math.inf, math.inf, []
         for bound, _, y, j in self.order():
             if bound > best * TIE:
                 break
             cells.append(self.cell(y, j, best * TIE))
-            best = min(best, cells[-1].radius)
+            best, safe = min(best, cells[-1].radius), min(safe, cells[-1].safe)
         cells = sorted((cell for cell in cells if cell.radius <= best * TIE and best < math.inf), key=lambda cell: cell.radius)
         if cells and cells[0].d is None:
             raise ArithmeticError(f"no point was found at the least distance {best:g}")
-        return [cell for cell in cells if cell.d is not None]
+        return safe, [cell for cell in cells if cell.d is not None]
 
     def cell(self, y: float, j: int, cutoff: float, push: float = 0.0) -> Cell:
-        """P_{y,j} with all rows tightened by `push`: its distance as proved (`radius`), its nearest point d (None if that is beyond the
-        cutoff or there is none) and the growth of the distance per push (`stretch`). Violated bisectors are added until there are none."""
+        """P_{y,j} with all rows tightened by `push`: its distance as proved (`radius`) and for the computed classifier (`safe`), its nearest
+        point d (None if that is beyond the cutoff or there is none) and the growth of the distance per push (`stretch`). Violated bisectors
+        are added until there are none."""
         H, h, members = self.w[None], np.array([self.c[y] + push]), np.zeros(0, int)
         new = np.array([self.first[y]] if y in self.first else [], int)
         while True:
@@ -160,14 +194,14 @@ class _Search:
             lam, d = _solve(H, h, self.box, self.norm.p)
             radius = _certified(H, h, lam, self.box, self.norm.p)
             if d is None or radius > cutoff:
-                return Cell(y, j, radius, None, 1.0)
+                return Cell(y, j, radius, self.safe(j, members, H, h, lam, radius), None, 1.0)
             new = self.violated(y, j, d, members, push)
             if not len(new):
                 break
         stretch, size = max(1.0, radius * lam.sum() / (lam @ h)) if radius > 0 else 1.0, _length(d, self.norm.p)
         if push == 0 and not max(size - radius, stretch * (h - H @ d).max()) <= 1e-9 * radius + 1e-12:
             raise ArithmeticError(f"the solver's point is {size:.15g} away and misses rows by {(h - H @ d).max():.1e}, proved are {radius:.15g}")
-        return Cell(y, j, radius, d, stretch)
+        return Cell(y, j, radius, self.safe(j, members, H, h, lam, radius), d, stretch)
 
     def violated(self, y: float, j: int, d: np.ndarray, members: np.ndarray, push: float) -> np.ndarray:
         """At most 16 further points of I_{-y} to which x + d is nearer than to x_j; where there are few points, all that may matter."""
@@ -183,9 +217,10 @@ class _Search:
         """Points to try as witness: inside the polyhedra, then their nearest points, the very nearest last."""
         for cell in cells:
             for share in (0.5, 0.1, 0.01) if cell.radius > 0 else ():
-                inner = self.cell(cell.y, cell.j, math.inf, share * BEYOND * cell.radius / cell.stretch)
-                if inner.d is not None and _length(inner.d, self.norm.p) <= cell.radius * (1 + 0.999 * BEYOND):
-                    yield np.clip(self.x + inner.d, *self.limits)
+                with suppress(ArithmeticError):
+                    inner = self.cell(cell.y, cell.j, math.inf, share * BEYOND * cell.radius / cell.stretch)
+                    if inner.d is not None and _length(inner.d, self.norm.p) <= cell.radius * (1 + 0.999 * BEYOND):
+                        yield np.clip(self.x + inner.d, *self.limits)
         yield from (np.clip(self.x + cell.d, *self.limits) for cell in reversed(cells))
 
 
@@ -227,10 +262,9 @@ def _solve(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarray
     """Multipliers and the nearest point of min{||d|| : H d >= h, d in the box}; None as point if there is none."""
     top, lam = h.argmax(), np.zeros(len(h))
     lam[top] = h[top] > 0
-    size, d = _least(H[top], 0.0, h[top], box, p)
+    (size, d), unit = _least(H[top], 0.0, h[top], box, p), h[top]
     if d is None or (H @ d >= h - 1e-14 * size).all():
         return lam, d
-    unit = h[top]
     for _ in range(8):
         near, lam, edges = h > -1e6 * unit, np.zeros(len(h)), (box[0] / unit, box[1] / unit)
         lam[near], d = _newton(H[near], h[near] / unit, edges) if p == 2 else _program(H[near], h[near] / unit, edges, p)
@@ -251,9 +285,12 @@ def _program(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarr
         A = sparse.vstack([A, sparse.hstack([sparse.eye(2 * n), np.r_[-box[1], box[0]][:, None]])]).tocsr()
     b, bounds = np.zeros(A.shape[0]), np.r_[np.tile([0, 1], (2 * n, 1)), [[0, np.inf]]]
     b[m] = 1
-    # The factor is for HiGHS, which ignores coefficients below 1e-9 and is content with 1e-7.
-    result = linprog(1e4 * np.r_[np.zeros(2 * n), -1], A_ub=1e4 * A, b_ub=1e4 * b, bounds=bounds, method="highs")
-    if result.status:
+    # HiGHS ignores coefficients below 1e-9 and is content with errors of 1e-7, so the factor is the accuracy, as large as it can attain.
+    for factor in (1e4, 1e3, 1e2, 1.0):
+        result = linprog(factor * np.r_[np.zeros(2 * n), -1], A_ub=factor * A, b_ub=factor * b, bounds=bounds, method="highs")
+        if result.status == 0:
+            break
+    else:
         raise ArithmeticError(result.message)
     v, t = result.x[:n] - result.x[n:-1], result.x[-1]
     return np.maximum(-result.ineqlin.marginals[:m], 0), v / t if t > 1e-7 else None

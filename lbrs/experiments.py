@@ -1,14 +1,7 @@
 """The paper's experiments: every choice in a dataclass, from choices to a `Record`."""
 
-import glob
-import hashlib
-import json
-import os
-import shutil
-import sys
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,88 +9,17 @@ import torch
 from torch import Tensor
 
 from lbrs import data
-from lbrs._checks import integer, number
-from lbrs._files import write_file
+from lbrs._checks import integer
 from lbrs.attacks import pgd
+from lbrs.certified import certified
+from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SpiralConfig
 from lbrs.networks import cnn, train
 from lbrs.norms import L2, LINF, Norm
 from lbrs.oracles import NearestNeighborOracle
-from lbrs.records import PROFILES, Record, find_project, record_name, sources_hash, versions
+from lbrs.records import PROFILES, Record, find_project, record_name, versions
 from lbrs.scores import LinearScore, ProbabilityMargin
 from lbrs.smoothing import LocallyBiased, NormalSmoothing, select
-
-
-def _choice(default: Any, says: str) -> Any:
-    return field(default=default, metadata={"says": says})
-
-
-@dataclass(frozen=True)
-class SpiralConfig:
-    """The choices of the illustrative example (Section 5.1); the paper gives only the range of alpha and the two norms."""
-
-    train_points: int = _choice(800, "points on which the SVM is fitted; two arms, radius up to 10, drawn for this alone")
-    reference_points: int = _choice(200, "reference points of the oracle, another sample")
-    test_points: int = _choice(1000, "test points, a third sample")
-    turns: float = _choice(1.0, "turns of each arm")
-    jitter: float = _choice(0.5, "standard deviation of the normal jitter, in the units of x")
-    svm_c: float = _choice(1.0, "penalty C of the linear support vector machine")
-    alpha_max: float = _choice(10.0, "largest alpha; the paper's range is [0, 10]")
-    alpha_points: int = _choice(101, "equidistant values of alpha from 0")
-    shown_alphas: tuple[float, ...] = _choice((0.0, 1.0, 3.0, 10.0), "alphas whose decision regions are drawn")
-    raster: int = _choice(160, "points along each side of the drawn square")
-
-    def __post_init__(self) -> None:
-        _check(self, positive=("turns", "svm_c", "alpha_max"), counts=("alpha_points", "raster"))
-
-
-@dataclass(frozen=True)
-class ImagesConfig:
-    """The choices of the image experiments (Section 5.2 and Appendix B); the defaults are the paper's protocol on MNIST where it gives one."""
-
-    dataset: str = _choice("mnist", "source of the images")
-    positive: int = _choice(8, "class with label +1, against all others; the paper takes the digit eight")
-    reference_points: int = _choice(10, "N, reference points held out of training, half of each class; N = 10 in the paper")
-    test_points: int = _choice(10_000, "test images at most, half of each class; all of the positive class and as many others if there are fewer")
-    channels: tuple[int, int, int] = _choice((16, 32, 64), "channels of the three 3x3 convolutions with stride 2 and ReLU, before one linear layer")
-    epochs: int = _choice(10, "epochs of Adam with a one-cycle rate on the logistic loss, batch 128")
-    learning_rate: float = _choice(3e-3, "largest learning rate of the cycle")
-    noise: float = _choice(0.0, "standard deviation of the noise that the base network is trained with")
-    radii: tuple[float, ...] = _choice((0.5, 1.0), "l2 attack radii against the smoothing parameter; 0.5 and 1 in the paper")
-    sigma_max: float = _choice(0.5, "largest sigma; the paper's range is [0, 0.5]")
-    sigma_points: int = _choice(21, "equidistant values of sigma from 0, where normal smoothing is the network itself")
-    alpha_max: float = _choice(1000.0, "largest alpha; the paper's range is [0, 1000]")
-    alpha_points: int = _choice(121, "alphas: 0, and from a millionth of the largest to the largest in equal ratios")
-    sigma: float = _choice(0.05, "sigma against the attack radius, as in the paper")
-    alpha: float = _choice(10.0, "alpha against the attack radius, as in the paper")
-    l2_max: float = _choice(3.0, "largest l2 attack radius, as in the paper")
-    linf_max: float = _choice(0.3, "largest linf attack radius")
-    radius_points: int = _choice(13, "equidistant attack radii from 0")
-    attack_steps: int = _choice(10, "steps of PGD, from the clean image, inside [0, 1], against the base network")
-    attack_step: float = _choice(2.5, "length of a step times the number of steps over the attack radius")
-    samples: int = _choice(1000, "draws of normal smoothing per image at most; a point stops once an anytime-valid interval excludes 0")
-    error: float = _choice(1e-3, "chance at most that a decided prediction of normal smoothing is wrong")
-
-    def __post_init__(self) -> None:
-        _check(self, positive=("learning_rate", "sigma_max", "alpha_max", "sigma", "l2_max", "linf_max", "attack_step", "error"),
-               counts=("epochs", "sigma_points", "alpha_points", "radius_points", "attack_steps", "samples"))
-        for name in ("alpha", "noise"):
-            number(name, getattr(self, name), low=0)
-
-
-Config = SpiralConfig | ImagesConfig
-
-
-def _check(config: Config, positive: Iterable[str], counts: Iterable[str]) -> None:
-    for name in positive:
-        number(name, getattr(config, name), low=0, open_low=True)
-    for name in counts:
-        integer(name, getattr(config, name), low=1)
-    for name, value in asdict(config).items():
-        if isinstance(value, (list, tuple)):
-            object.__setattr__(config, name, tuple(value))
-            for item in value:
-                number(name, item, low=0)
-
+from lbrs.stages import Stages, accuracy, generator, pick_device
 
 @dataclass(frozen=True)
 class Outcome:
@@ -134,7 +56,7 @@ def run(config: Config, *, run: str, profile: str, seed: int, device: str = "aut
     place = pick_device(device)
     folder = Path(folder) if folder else find_project() / "_build" / "records"
     stages = Stages(folder.parent / "partial", [run, profile, seed, str(place), asdict(config)], title=f"{run}-{profile}-{seed}")
-    task, results = (spiral if isinstance(config, SpiralConfig) else images)(config, seed, place, stages)
+    task, results = EXPERIMENTS[type(config)](config, seed, place, stages)
     record = Record(run, profile, seed, asdict(config), versions(), str(place), task.test_hash, len(task.test_y), stages.seconds, results)
     record.save(folder)
     stages.clear()
@@ -155,82 +77,42 @@ def run_or_published(config: Config, *, run: str, profile: str, seed: int, devic
 _run = run
 
 
-def pick_device(device: str) -> torch.device:
-    """The torch device for "auto", "cpu", "cuda", "cuda:1", ...; a ValueError for one that is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cpu" or (isinstance(device, str) and device.startswith("cuda") and torch.cuda.is_available()):
-        return torch.device(device)
-    raise ValueError(f"device must be 'auto', 'cpu' or, where there is one, 'cuda', got {device!r}")
-
-
-class Stages:
-    """The stages of one computation, each kept in a file until `clear`, so that a stopped run continues.
-
-    Parameters: `folder`; `key`, plain data that together with the sources of lbrs and the versions says what is computed; `title`
-    of the bar and of the folder.
-    """
-
-    def __init__(self, folder: Path, key: list, title: str = "") -> None:
-        content = json.dumps([key, versions(), sources_hash()], sort_keys=True)
-        self.folder = Path(folder) / f"{title}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-        self.title = title
-        self.seconds = 0.0
-
-    def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The value of stage `name`: read if it was finished before, else computed and kept."""
-        path = self.folder / f"{name}.pt"
-        if path.is_file():
-            kept = torch.load(path, weights_only=True)
-        else:
-            start = time.perf_counter()
-            value = compute()
-            kept = {"value": value, "seconds": time.perf_counter() - start}
-            write_file(path, lambda file: torch.save(kept, file))
-        self.seconds += kept["seconds"]
-        return kept["value"]
-
-    def progress(self, items: list) -> Iterable:
-        """`items` under a progress bar: on the terminal named by LBRS_PROGRESS, else on standard error if that is a terminal."""
-        from tqdm import tqdm
-
-        terminal = os.environ.get("LBRS_PROGRESS")
-        if not terminal:
-            yield from tqdm(items, desc=self.title, file=sys.stderr, disable=None)
-            return
-        with open(terminal, "w") as file:
-            yield from tqdm(items, desc=self.title, file=file)
-
-    def clear(self) -> None:
-        """Forget these stages, and those that other code or other choices left under the same title."""
-        for folder in self.folder.parent.glob(f"{glob.escape(self.title)}-{'?' * 16}"):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def generator(device: torch.device | str, *names: object) -> torch.Generator:
-    """A random generator of its own for each purpose, so that no stage depends on what ran before it."""
-    content = hashlib.sha256(json.dumps(names).encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(content[:7], "big"))
-
-
-def accuracy(prediction: Tensor, y: Tensor) -> float:
-    """The share of `prediction` (n,) equal to `y` (n,)."""
-    return (prediction.cpu() == y.cpu()).double().mean().item()
-
-
 def spiral(config: SpiralConfig, seed: int, device: torch.device, stages: Stages) -> tuple[data.BinaryTask, dict[str, Any]]:
     """Section 5.1: a linear SVM on the spiral; decision regions, radii of Theorem 6 and accuracy over alpha (Figures 1 and 2)."""
     task = data.spiral(seed, train_points=config.train_points, reference_points=config.reference_points, test_points=config.test_points,
                        turns=config.turns, jitter=config.jitter)
-    return task, stages("spiral", lambda: _spiral(config, task, device, stages))
+    results = stages("spiral", lambda: _spiral(config, task, device, stages))
+    jobs = [(norm, alpha) for norm in (L2, LINF) for alpha in config.exact_alphas]
+    found = [stages(f"exact-{norm}-{alpha:g}", lambda norm=norm, alpha=alpha: _sharpness(config, task, norm, alpha)) for norm, alpha in stages.progress(jobs)]
+    for norm in (L2, LINF):
+        entries = [entry for (used, _), entry in zip(jobs, found, strict=True) if used == norm]
+        kinds = {kind: {key: [entry[kind][key] for entry in entries] for key in ("average", "certified")} for kind in entries[0]}
+        results.setdefault("sharpness", {})[str(norm)] = {"alpha": list(config.exact_alphas), "radii": list(config.exact_radii), **kinds}
+    return task, results
 
 
-def _spiral(config: SpiralConfig, task: data.BinaryTask, device: torch.device, stages: Stages) -> dict[str, Any]:
+def _classifier(config: SpiralConfig, task: data.BinaryTask, device: torch.device | str) -> tuple[LinearScore, NearestNeighborOracle]:
+    """The linear support vector machine and the oracle."""
     from sklearn.svm import SVC
 
     svm = SVC(kernel="linear", C=config.svm_c).fit(task.train_x.numpy(), task.train_y.numpy())
     score = LinearScore(torch.tensor(svm.coef_[0]).to(device), float(svm.intercept_[0]))
-    oracle = NearestNeighborOracle(task.reference_x.to(device), task.reference_y)
+    return score, NearestNeighborOracle(task.reference_x.to(device), task.reference_y)
+
+
+def _sharpness(config: SpiralConfig, task: data.BinaryTask, norm: Norm, alpha: float) -> dict[str, Any]:
+    """Average radius and certified accuracies by Theorem 6, by Theorem B and exactly, on the first test points."""
+    model = LocallyBiased(*_classifier(config, task, "cpu"), alpha, norm)
+    x, y = task.test_x[: config.exact_points], task.test_y[: config.exact_points]
+    found = {}
+    for kind, bound in (("theorem6", "paper"), ("theorem_b", "sharp"), ("exact", "exact")):
+        certificate = model.certify(x, bound)
+        found[kind] = {"average": certificate.radius.mean().item(), "certified": [certificate.accuracy(y, radius) for radius in config.exact_radii]}
+    return found
+
+
+def _spiral(config: SpiralConfig, task: data.BinaryTask, device: torch.device, stages: Stages) -> dict[str, Any]:
+    score, oracle = _classifier(config, task, device)
     x, y = task.test_x.to(device), task.test_y
     alphas = torch.linspace(0, config.alpha_max, config.alpha_points, dtype=torch.float64).tolist()
     results: dict[str, Any] = {"alpha": alphas, "norms": {}, "svm": {"weight": score.weight.tolist(), "bias": score.bias}}
@@ -354,3 +236,6 @@ class Bench:
         differ = (base.base != label) & torch.isfinite(base.crossing)
         last = base.crossing[differ].max().item() if differ.any() else 0.0
         return {"nearest_alpha": last, "alpha_zero": int((zero != logits).sum()), "alpha_infinity": int((infinite != label).sum()), "zero_gradient": int(torch.isinf(base.crossing).sum())}
+
+
+EXPERIMENTS: dict[type, Callable] = {SpiralConfig: spiral, ImagesConfig: images, CertifiedConfig: certified}

@@ -17,6 +17,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "lbrs": {"label": r"$\alpha$-LBRS", "color": COLORS[3], "linestyle": "-", "marker": "D"},
     "nearest": {"label": "1-NN", "color": COLORS[2], "linestyle": "-.", "marker": "^"},
 }
+ALPHA_COLORS = [sns.color_palette("flare", 3)[place] for place in range(3)]
 NORM_NAMES = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
 
@@ -136,6 +137,116 @@ def accuracy_over_radius(record: Record) -> dict[str, Any]:
     axes[0].legend(fontsize="small")
     _finish(figure, record)
     return attacks
+
+
+def certified_accuracy(record: Record) -> dict[str, Any]:
+    """Certified accuracy over the radius for each number of reference points: the smooth network, LBRS by Theorem E' and by Theorem 8, the 1-NN."""
+    style()
+    norms = record.results["norms"]
+    counts = sorted({curve["N"] for curve in norms["l2"]["curves"] if "N" in curve})
+    figure, axes = plt.subplots(len(norms), len(counts), figsize=(3.3 * len(counts), 3.6 * len(norms) + 0.6), sharey=True, squeeze=False)
+    drawn: dict[str, Any] = {}
+    for row, (norm, values) in zip(axes, norms.items(), strict=True):
+        shown = shown_alphas(values["alpha"])
+        for ax, N in zip(row, counts, strict=True):
+            lines = [("network", {"method": "base"}, {**_line("cnn"), "label": "smooth network"}), ("nearest", {"method": "nearest", "N": N}, _line("nearest"))]
+            lines += [(f"sharp {a:g}", {"method": "sharp", "N": N, "alpha": a}, {"label": _alpha_label("LBRS", place), "color": ALPHA_COLORS[place], "linewidth": 2})
+                      for place, a in enumerate(shown)]
+            lines += [("theorem8", {"method": "theorem8", "N": N, "alpha": shown[0]}, {"label": _alpha_label("LBRS, Theorem 8", 0), "color": ALPHA_COLORS[0], "linestyle": "--"})]
+            for name, key, look in lines:
+                ax.plot(values["radii"], find_curve(values["curves"], **key)["certified"], **look)
+                drawn[f"{norm} {N} {name}"] = find_curve(values["curves"], **key)["certified"]
+            ax.locator_params(axis="x", nbins=4)
+            ax.set(title=f"{NORM_NAMES[norm]}, $N={N:,}$", xlabel=f"radius ({NORM_NAMES[norm]}, pixel units)", ylim=(-0.02, 1.02))
+        note = ", ".join(rf"$\alpha_{place + 1}={a:g}$" for place, a in enumerate(shown))
+        row[0].text(0.04, 0.04, note, transform=row[0].transAxes, fontsize="x-small", color="0.25")
+        row[0].set_ylabel("certified accuracy (share of test points)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=6, loc="lower center", bbox_to_anchor=(0.5, 0.022), fontsize="small")
+    _finish(figure, record, bottom=0.075)
+    return drawn
+
+
+def average_radius(record: Record) -> dict[str, Any]:
+    """The average certified radius over alpha, for each number of reference points: Theorem E' against Theorem 8, the network and the 1-NN."""
+    style()
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.6))
+    drawn = {}
+    for ax, (norm, values) in zip(axes, record.results["norms"].items(), strict=True):
+        counts = sorted({curve["N"] for curve in values["curves"] if "N" in curve})
+        places = range(len(values["alpha"]))
+        for color, N in zip(sns.color_palette("viridis", len(counts)), counts, strict=True):
+            for method, line, label in (("sharp", "-", f"Theorem E', $N={N:,}$"), ("theorem8", "--", f"Theorem 8, $N={N:,}$")):
+                average = [find_curve(values["curves"], method=method, N=N, alpha=alpha)["average"] for alpha in values["alpha"]]
+                ax.plot(places, average, line, color=color, marker="oD"[method == "sharp"], markersize=4, label=label)
+                drawn[f"{norm} {method} {N}"] = average
+        ax.axhline(find_curve(values["curves"], method="base")["average"], **_line("cnn") | {"label": "smooth network"})
+        ax.set_xticks(places, [f"{alpha:g}" for alpha in values["alpha"]], fontsize="x-small")
+        ax.set(xlabel=rf"$\alpha$ ({NORM_NAMES[norm]}, pixel units)", title=NORM_NAMES[norm], ylim=(0, None))
+    axes[0].set_ylabel("average certified radius (pixel units)")
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.03), fontsize="x-small")
+    _finish(figure, record, bottom=0.16)
+    return drawn
+
+
+def cohen_accuracy(record: Record) -> dict[str, Any]:
+    """Certified l2 accuracy of Cohen's normal smoothing for each sigma, without a bias and with three of them, against the smooth network's LBRS."""
+    style()
+    values, sigmas = record.results["norms"]["l2"], record.config["sigmas"]
+    N = max(curve["N"] for curve in values["curves"] if "N" in curve)
+    shown = shown_alphas(values["alpha"])
+    figure, axes = plt.subplots(1, len(sigmas), figsize=(3.7 * len(sigmas), 4.4), sharey=True, squeeze=False)
+    drawn = {}
+    for ax, sigma in zip(axes[0], sigmas, strict=True):
+        lines = [(0.0, {**_line("normal"), "label": r"Cohen, $\alpha=0$"})]
+        lines += [(alpha, {"color": ALPHA_COLORS[place], "linewidth": 2, "label": rf"Cohen with a bias, $\alpha={alpha:g}$"}) for place, alpha in enumerate(shown)]
+        for alpha, look in lines:
+            drawn[f"{sigma:g} {alpha:g}"] = find_curve(values["curves"], method="cohen", sigma=sigma, N=N, alpha=alpha)["certified"]
+            ax.plot(values["radii"], drawn[f"{sigma:g} {alpha:g}"], **look)
+        smooth = find_curve(values["curves"], method="sharp", N=N, alpha=shown[0])["certified"]
+        ax.plot(values["radii"], smooth, color="black", linestyle="-.", label=rf"smooth network, Theorem E', $\alpha={shown[0]:g}$")
+        ax.plot(values["radii"], find_curve(values["curves"], method="nearest", N=N)["certified"], **_line("nearest"))
+        ax.set(title=rf"$\sigma={sigma:g}$", xlabel=r"radius ($\ell_2$, pixel units)", ylim=(-0.02, 1.02))
+    axes[0, 0].set_ylabel("certified accuracy (share of test points)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=3, loc="lower center", bbox_to_anchor=(0.5, 0.03), fontsize="x-small")
+    _finish(figure, record, bottom=0.14)
+    return drawn
+
+
+def spiral_sharpness(record: Record) -> dict[str, Any]:
+    """Theorem 6, Theorem B and the exact radius side by side over alpha: average radius, and certified accuracy at several radii."""
+    style()
+    norms = record.results["sharpness"]
+    figure, axes = plt.subplots(len(norms), 1 + len(next(iter(norms.values()))["radii"]), figsize=(13.2, 3.6 * len(norms) + 0.5), squeeze=False)
+    looks = {"theorem6": ("Theorem 6", "--", "s"), "theorem_b": ("Theorem B", "-", "o"), "exact": ("exact (Theorem C)", ":", "^")}
+    for row, (norm, values) in zip(axes, norms.items(), strict=True):
+        for place, (key, (label, line, marker)) in enumerate(looks.items()):
+            look = {"label": label, "linestyle": line, "marker": marker, "color": COLORS[(0, 3, 2)[place]], "markersize": 4, "linewidth": 2}
+            row[0].plot(values["alpha"], values[key]["average"], **look)
+            for ax, accuracy in zip(row[1:], np.array(values[key]["certified"]).T, strict=True):
+                ax.plot(values["alpha"], accuracy, **look)
+        row[0].set(title=f"{NORM_NAMES[norm]}: average radius", ylabel="units of $x$", ylim=(0, None))
+        for ax, radius in zip(row[1:], values["radii"], strict=True):
+            ax.set(title=f"{NORM_NAMES[norm]}: certified accuracy at {radius:g}", ylim=(-0.02, 1.02))
+        for ax in row:
+            ax.set_xlabel(r"$\alpha$ (units of $x$)")
+    axes[0, 0].legend(fontsize="small")
+    _finish(figure, record)
+    return norms
+
+
+def shown_alphas(alphas: list[float]) -> tuple[float, ...]:
+    """The three values of a grid of alphas that figures and tables show: a small, a middle and a large one."""
+    return tuple(alphas[place] for place in sorted({len(alphas) // 3, len(alphas) // 2 + 1, len(alphas) - 2}))
+
+
+def find_curve(curves: list[dict[str, Any]], **key: Any) -> dict[str, Any]:
+    """The one entry of a record's curves with the method, N, alpha and sigma of `key`."""
+    (found,) = (curve for curve in curves if all(curve.get(name) == value for name, value in key.items()))
+    return found
+
+
+def _alpha_label(name: str, place: int) -> str:
+    return rf"{name}, $\alpha_{place + 1}$"
 
 
 def _shade(ax: Axes, regions: dict[str, Any], index: int) -> np.ndarray:

@@ -1,13 +1,75 @@
-"""Means of bounded random numbers with a stated error."""
+"""Draws of a score under normal noise, and means of bounded random numbers with a stated error."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lbrs._checks import integer, number
+from lbrs._checks import ELEMENTS, integer, number
+from lbrs.norms import L2, Norm
+from lbrs.scores import Linearization, Score
+
+
+def normal_draws(score: Score, x: Tensor, sigma: float, m: int, generator: torch.Generator | None) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """m values of `score` at x + sigma Z, Z ~ N(0, I), for each point of `x` (n, *shape), a bounded number of noisy points at a time.
+
+    Yields the rows, as a slice, of k of the points, with Z (k, m, *shape) and the values (k, m).
+    """
+    step = max(1, ELEMENTS // (m * max(1, x[0].numel() if len(x) else 1)))
+    for start in range(0, len(x), step):
+        rows = slice(start, min(start + step, len(x)))
+        part = x[rows].to(score.device, score.dtype)
+        noise = torch.randn(len(part), m, *x.shape[1:], dtype=part.dtype, device=part.device, generator=generator)
+        yield rows, noise, score.value((part[:, None] + sigma * noise).flatten(0, 1)).reshape(len(part), m)
+
+
+def refuse_unbounded(values: Tensor) -> Tensor:
+    """`values` themselves, or an error unless all lie in [-1, 1]."""
+    if (values.abs() > 1).any():
+        raise ValueError(f"score must lie in [-1, 1] for normal smoothing, got {values.abs().max().item():g}; use ProbabilityMargin")
+    return values
+
+
+class SampledScore(Score):
+    """A smooth score that is known through draws of a `base` score under normal noise, and certified in l2 with a confidence.
+
+    Parameters: `score`, a Score or a torch callable that becomes one; `sigma` > 0; `samples`, the draws per point; `generator`, on the score's
+    device, or None for torch's own; `dtype`, `device`, `batch_size`, as for `Score`, for a callable.
+    """
+
+    only_norm = L2
+    random = True
+    least = 1
+
+    def __init__(self, score: Score | Callable[[Tensor], Tensor], sigma: float, samples: int = 10_000, generator: torch.Generator | None = None, *,
+                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 1024) -> None:
+        if not isinstance(score, Score) and not callable(score) or isinstance(score, SampledScore):
+            raise TypeError(f"score must be a Score or map a tensor (n, *shape) to (n,), got {type(score).__name__}")
+        self.base = score if isinstance(score, Score) else Score(score, dtype=dtype, device=device, batch_size=batch_size)
+        super().__init__(self.base.function, dtype=self.base.dtype, device=self.base.device, batch_size=self.base.batch_size)
+        self.sigma = number("sigma", sigma, low=0, open_low=True)
+        self.samples = integer("samples", samples, low=self.least)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
+        self.generator = generator
+
+    def value(self, x: object) -> Tensor:
+        """An estimate of the smooth score at the points `x` (n, *shape), from new draws, as float64 (n,)."""
+        return self.linearize(x, L2).value
+
+    def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+        raise ValueError(f"score must have a gradient, got a {type(self).__name__}, which is known through random draws only")
+
+    def linearize(self, x: object, norm: Norm) -> Linearization:
+        """An estimate of value and slope at the points `x` (n, *shape), from new draws."""
+        raise NotImplementedError
+
+    def rounds(self, x: Tensor, samples: int) -> list[int]:
+        """`samples` in rounds, each of at most 1024 draws per point and of bounded memory."""
+        most = min(1024, max(1, ELEMENTS // max(1, x[0].numel() if len(x) else 1, 8 * len(x))))
+        return [min(most, samples - done) for done in range(0, samples, most)]
 
 
 class ConfidenceSequence:
@@ -111,3 +173,27 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     lower = 0.0 if successes == 0 else float(beta.ppf(tail, successes, trials - successes + 1))
     upper = 1.0 if successes == trials else float(beta.ppf(1 - tail, successes + 1, trials - successes))
     return lower, upper
+
+
+def safe_lower(counts: Tensor, trials: int, tail: float) -> Tensor:
+    """Lower bounds (n,) of chances of success, each above its chance with probability at most `tail`: Clopper and Pearson's, rounded down.
+
+    Parameters: `counts` (n,) whole numbers from 0 to `trials`; `trials` >= 1; `tail` in (0, 1).
+    """
+    from scipy.special import betaincinv
+
+    k = counts.detach().cpu().double().numpy()
+    lower = betaincinv(k.clip(min=1), trials - k.clip(min=1) + 1, tail) * (1 - 1e-10)
+    return torch.where(counts > 0, torch.from_numpy(lower).to(counts.device), 0.0)
+
+
+def empirical_bernstein(total: Tensor, squares: Tensor, trials: int, error: float) -> tuple[Tensor, Tensor]:
+    """Bounds (n,), (n,) of the means of numbers in [0, 1] that both hold with probability at least 1 - `error`, for a number of draws fixed beforehand.
+
+    Maurer and Pontil (2009, Theorem 4): mean -+ sqrt(2 V log(4/error)/n) + 7 log(4/error)/(3 (n - 1)), V the sample variance.
+    Parameters: sums `total` and sums of squares `squares` (n,) of `trials` >= 2 independent draws; `error` in (0, 1).
+    """
+    mean, evidence = total / trials, math.log(4 / error)
+    variance = ((squares - total * mean) / (trials - 1)).clamp(min=0) + 1e-12
+    width = (2 * evidence / trials * variance).sqrt() + 7 * evidence / (3 * (trials - 1))
+    return (mean - width).clamp(min=0), (mean + width).clamp(max=1)

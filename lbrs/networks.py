@@ -1,12 +1,16 @@
 """The base networks, and how they are trained."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lbrs._checks import integer, number
+
+SOFT = 40.0
+"""Where torch's softplus turns into the identity; from 37 on that makes no difference in float64, while at the default, 20, its gradient jumps."""
 
 
 def cnn(shape: tuple[int, int, int], channels: tuple[int, int, int] = (16, 32, 64), *, generator: torch.Generator | None = None) -> nn.Sequential:
@@ -22,6 +26,35 @@ def cnn(shape: tuple[int, int, int], channels: tuple[int, int, int] = (16, 32, 6
         depth, height, width = wide, -(-height // 2), -(-width // 2)
     layers += [nn.Flatten(), nn.utils.skip_init(nn.Linear, depth * height * width, 1)]
     network = nn.Sequential(*layers)
+    return _drawn(network, generator)
+
+
+def smooth_mlp(shape: tuple[int, ...], widths: tuple[int, ...] = (256,), *, generator: torch.Generator | None = None) -> nn.Sequential:
+    """A fully connected network with softplus units, giving one logit (n, 1): its gradient is Lipschitz, so Theorems 8 and E' hold for it.
+
+    Parameters: `shape` of a point; `widths` of the hidden layers.
+    """
+    sizes = [math.prod(shape), *widths]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for inner, outer in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.utils.skip_init(nn.Linear, inner, outer), nn.Softplus(threshold=SOFT)]
+    return _drawn(nn.Sequential(*layers, nn.utils.skip_init(nn.Linear, sizes[-1], 1)), generator)
+
+
+def smooth_cnn(shape: tuple[int, int, int], channels: tuple[int, ...] = (16,), *, generator: torch.Generator | None = None) -> nn.Sequential:
+    """Convolutions (5x5, stride 2) with softplus units and one linear layer, giving one logit (n, 1); its gradient is Lipschitz.
+
+    Parameters: `shape` (channels, height, width) of an image; `channels` of the hidden layers.
+    """
+    depth, height, width = shape
+    layers: list[nn.Module] = []
+    for wide in channels:
+        layers += [nn.utils.skip_init(nn.Conv2d, depth, wide, 5, stride=2, padding=2), nn.Softplus(threshold=SOFT)]
+        depth, height, width = wide, -(-height // 2), -(-width // 2)
+    return _drawn(nn.Sequential(*layers, nn.Flatten(), nn.utils.skip_init(nn.Linear, depth * height * width, 1)), generator)
+
+
+def _drawn(network: nn.Sequential, generator: torch.Generator | None) -> nn.Sequential:
     for layer in network:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             bound = 1 / math.sqrt(layer.weight[0].numel())
@@ -30,13 +63,19 @@ def cnn(shape: tuple[int, int, int], channels: tuple[int, int, int] = (16, 32, 6
     return network
 
 
+def logistic(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The mean logistic loss of the logits at `x` (n, *shape) with labels `y` (n,) in {-1, +1}."""
+    return F.softplus(-y * network(x).flatten()).mean()
+
+
 def train(network: nn.Module, x: Tensor, y: Tensor, *, epochs: int, batch: int = 128, learning_rate: float = 3e-3,
-          noise: float = 0.0, generator: torch.Generator | None = None, progress=lambda epochs: epochs) -> float:
-    """Train a logit network in place by Adam with a one-cycle rate on the logistic loss; returns the last epoch's mean loss.
+          noise: float = 0.0, generator: torch.Generator | None = None, progress=lambda epochs: epochs,
+          loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = logistic) -> float:
+    """Train a logit network in place by Adam with a one-cycle rate; returns the last epoch's mean loss.
 
     Afterwards the network is in evaluation mode and its weights are fixed. Parameters: `x` (n, *shape), `y` (n,) in {-1, +1};
     `noise`, the standard deviation of normal noise added to each batch; `generator`, on the CPU, draws order and noise;
-    `progress` wraps the loop over epochs.
+    `progress` wraps the loop over epochs; `loss`, the mean loss of the network at a batch.
     """
     integer("epochs", epochs, low=1)
     number("learning_rate", learning_rate, low=0, open_low=True)
@@ -52,11 +91,11 @@ def train(network: nn.Module, x: Tensor, y: Tensor, *, epochs: int, batch: int =
             inputs = x[rows.to(device)]
             if number("noise", noise, low=0) > 0:
                 inputs = inputs + noise * torch.randn(inputs.shape, generator=generator).to(device)
-            loss = F.softplus(-y[rows.to(device)] * network(inputs).flatten()).mean()
+            value = loss(network, inputs, y[rows.to(device)])
             optimizer.zero_grad()
-            loss.backward()
+            value.backward()
             optimizer.step()
             schedule.step()
-            total += loss.item() * len(rows)
+            total += value.item() * len(rows)
     network.eval().requires_grad_(False)
     return total / len(x)

@@ -10,7 +10,12 @@ from lbrs.norms import L2, Norm, as_norm
 CACHE = 2**26
 """Most float64 numbers (512 MiB) that are kept of the distances between reference points of opposite labels."""
 
+FEW = 2**12
+"""Most numbers in a reference set to which squared distances are computed in twice the working precision for radii, too."""
+
 ROUND = 8  # opposite points looked at together before asking which may be closer still
+EPS = torch.finfo(torch.float64).eps
+SHARE, TINY = 2.0**-90, 2.0**-1020  # |high + low - ||a - b||^2| <= SHARE ||a - b||^2 + TINY d, for `squares`
 
 
 def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
@@ -18,10 +23,39 @@ def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
     return torch.cdist(a, b, p=norm.p, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+def squares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """||a - b||^2 along the last axis (broadcast) as a sum high + low of two float64 numbers, high = fl(high + low).
+
+    Differences, squares and sums are split into a rounded number and its error (Knuth; Dekker), and the errors are summed in plain
+    arithmetic: in ceil(log2 d) = l <= 20 steps they are at most (l + 4) u S in size, u = eps/2, S the result, and their sum is off by
+    at most (l + 6)(l + 5) u^2 S < 2^-96 S. Underflow may cost TINY d besides.
+    """
+    difference, low = _two_sum(a, -b)
+    top = 134217729.0 * difference
+    top = top - (top - difference)
+    rest, high = difference - top, difference * difference
+    low = ((top * top - high) + 2 * top * rest) + rest * rest + 2 * difference * low
+    while (width := high.shape[-1]) > 1:
+        high, low = (torch.nn.functional.pad(v, (0, width % 2)).unflatten(-1, (2, -1)) for v in (high, low))
+        high, error = _two_sum(high[..., 0, :], high[..., 1, :])
+        low = low.sum(-2) + error
+    high, low = high[..., 0], low[..., 0]
+    total = high + low
+    return total, low - (total - high)
+
+
+def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """fl(a + b) and its rounding error, exactly."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
 class NearestNeighborOracle:
     """The k-nearest-neighbour oracle: yhat(x) is the majority label of the k reference points nearest to x in l2 (Section 3.2; k = 1 there).
 
-    Of equally near points those that come first count. Nothing of size N x N is ever held for many points.
+    Of equally near points those that come first count. Nothing of size N x N is ever held for many points. Distances are compared in
+    twice the working precision where they are close: a label is that of real arithmetic unless two squared distances agree in 89 bits.
 
     Parameters
     ----------
@@ -63,9 +97,10 @@ class NearestNeighborOracle:
         """The label does not change on the open ball of this radius around x; inf if all reference points have one label.
 
         bound="sharp": Theorem A, min over j with y_j != yhat(x) of max over k with y_k = yhat(x) of b_kj(x), and Theorem K for k > 1, with
-        b_kj(x) = (rho(x, x_j)^2 - rho(x, x_k)^2) / (2 ||x_k - x_j||_*), 0 where x_k = x_j. It holds for the labels as computed in
-        floating point: each b_kj is lowered by a bound of all rounding errors, at x and at the points of the ball.
-        bound="paper": r_nghbr of Theorem 8, which takes k = i*(x) only, as printed. Needs k = 1.
+        b_kj(x) = (rho(x, x_j)^2 - rho(x, x_k)^2) / (2 ||x_k - x_j||_*), 0 where x_k = x_j.
+        bound="paper": r_nghbr of Theorem 8, which takes k = i*(x) only; never above "sharp". Needs k = 1.
+        Both hold for the labels as computed in floating point: each b_kj is lowered by a bound of all rounding errors, at x and at the
+        points of the ball.
 
         Parameters: `x` (n, *shape), `norm` of the threat. Returns float64 (n,).
         """
@@ -74,13 +109,14 @@ class NearestNeighborOracle:
         if bound == "paper" and self.k != 1:
             raise ValueError(f"bound must be 'sharp' for k = {self.k}: the paper has k = 1 only, got 'paper'")
         norm, x = as_norm("norm", norm), self._flat(x)
-        label = self._majority(x)
+        index = self._search(x, self.k)
+        label = self.labels[index].sum(1).sign()
         result = torch.full_like(x[:, 0], torch.inf)
         for side in (-1.0, 1.0):
             rows = (label == side).nonzero().flatten()
             width = max(self.points.shape)
             for part in chunks(len(rows), width) if (self.labels == -side).any() else ():
-                result[rows[part]] = self._paper(x[rows[part]], side, norm) if bound == "paper" else self._sharp(x[rows[part]], side, norm)
+                result[rows[part]] = (self._paper if bound == "paper" else self._sharp)(x[rows[part]], index[rows[part]], side, norm)
         return result
 
     def _flat(self, x: object) -> Tensor:
@@ -95,57 +131,73 @@ class NearestNeighborOracle:
         return torch.cat(parts) if parts else torch.zeros(0, k, dtype=torch.int64, device=x.device)
 
     def _nearest(self, x: Tensor, k: int) -> Tensor:
-        """Screen by one matrix product, then decide rows with more than k candidates by directly summed distances."""
-        a = x - self._center
+        """Screen by one matrix product, then decide rows with more than k candidates by `squares`.
+
+        With S = ||x - c||^2 + max ||x_j - c||^2 for the center c, a score is off by at most (2 d + 10) u S, a difference of two by half as
+        many eps S; the slack is four times as much, so what it leaves out is farther in real arithmetic.
+        """
+        a, d = x - self._center, x.shape[1]
         scores = self._squares - 2 * (a @ self._centered.T)
         best, index = scores.topk(k, largest=False)
-        slack = 8 * torch.finfo(torch.float64).eps * (8 + x.shape[1]) * (a.square().sum(1) + self._squares.max())
-        doubtful = ((scores <= (best[:, -1] + slack)[:, None]).sum(1) > k).nonzero().flatten()
+        slack = 8 * EPS * (8 + d) * (a.square().sum(1) + self._squares.max()) + 8 * TINY * d
+        near = scores <= (best[:, -1] + slack)[:, None]
+        doubtful = (near.sum(1) > k).nonzero().flatten()
         for part in chunks(len(doubtful), len(self.points)):
             rows = doubtful[part]
-            index[rows] = distances(x[rows], self.points, L2).sort(dim=1, stable=True).indices[:, :k]
+            row, column = near[rows].nonzero(as_tuple=True)
+            pairs = [squares(x[rows[row[pair]]], self.points[column[pair]]) for pair in chunks(len(row), d)]
+            order = torch.arange(len(row), device=x.device)
+            for key in (torch.cat([low for _, low in pairs]), torch.cat([high for high, _ in pairs]), row):
+                order = order[key[order].argsort(stable=True)]
+            first = torch.searchsorted(row, torch.arange(len(rows), device=x.device))
+            index[rows] = column[order[first[:, None] + torch.arange(k, device=x.device)]]
         return index
 
-    def _paper(self, x: Tensor, side: float, norm: Norm) -> Tensor:
-        """r_nghbr at points `x` whose oracle label is `side`."""
-        nearest, others = self._search(x, 1)[:, 0], self.points[self.labels == -side]
-        to_other = distances(x, others, L2)
-        to_nearest = torch.linalg.vector_norm(x - self.points[nearest], dim=1)[:, None]
-        unique, inverse = nearest.unique(return_inverse=True)
-        gap = distances(self.points[unique], others, norm.dual)[inverse]
-        numerator = ((to_other - to_nearest) * (to_other + to_nearest)).clamp(min=0)
-        return torch.where(gap > 0, numerator / (2 * gap), 0.0).amin(1)
+    def _paper(self, x: Tensor, index: Tensor, side: float, norm: Norm) -> Tensor:
+        """r_nghbr at points `x` whose oracle label is `side`; `index` (n, 1) is i*(x)."""
+        return self._floor(*self._sides(x, side), index, side, norm).amin(1)
 
-    def _sharp(self, x: Tensor, side: float, norm: Norm) -> Tensor:
+    def _sides(self, x: Tensor, side: float) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The squared distances (n, S) to the points of the label `side`, and those to the others: (high, low) as of `squares`, or (rounded,)."""
+        few, sides = self.points.numel() <= FEW, (self.points[self.labels == side], self.points[self.labels == -side])
+        if not few:
+            return tuple((distances(x, points, L2).square_(),) for points in sides)
+        parts = [[squares(x[part, None], points) for part in chunks(len(x), points.numel())] for points in sides]
+        return tuple(tuple(torch.cat(values) for values in zip(*part)) for part in parts)
+
+    def _sharp(self, x: Tensor, index: Tensor, side: float, norm: Norm) -> Tensor:
         """Theorems A and K at points `x` whose oracle label is `side`: visit j by an upper bound's order, stop when none can be closer."""
-        same, other, quorum = self.points[self.labels == side], self.points[self.labels == -side], (self.k + 1) // 2
+        S, M, quorum = int((self.labels == side).sum()), int((self.labels == -side).sum()), (self.k + 1) // 2
         best = torch.full((len(x), quorum), torch.inf, dtype=torch.float64, device=x.device)
-        if len(other) < quorum:
+        if M < quorum:
             return best[:, -1]
-        to_same, to_other = distances(x, same, L2), distances(x, other, L2)
-        floor = self._floor(to_same, to_other, side, norm, quorum)
+        to_same, to_other = self._sides(x, side)
+        floor = self._floor(to_same, to_other, index, side, norm)
         order = floor.argsort(1)
         rows, start = torch.arange(len(x), device=x.device), 0
-        while len(rows) and start < len(other):
-            for part in chunks(len(rows), ROUND * len(same)):
+        while len(rows) and start < M:
+            for part in chunks(len(rows), ROUND * S):
                 self._visit(rows[part], order[rows[part], start : start + ROUND], to_same, to_other, best, side, norm)
             start += ROUND
-            if start < len(other):
+            if start < M:
                 rows = rows[floor[rows, order[rows, start]] < best[rows, -1]]
-        return best[:, -1]
+        return best[:, -1] if quorum > 1 else torch.maximum(best[:, -1], floor.amin(1))
 
-    def _floor(self, to_same: Tensor, to_other: Tensor, side: float, norm: Norm, quorum: int) -> Tensor:
-        """For each point and each j, a value that beta_j is not below: that of the `quorum` nearest points of the label `side` alone."""
-        near = to_same.topk(quorum, largest=False).indices
-        every = torch.arange(to_other.shape[1], device=near.device)
-        bounds = [self._bisectors(to_same.gather(1, column[:, None]), to_other, self._gap(every, side, norm, column), norm) for column in near.T]
+    def _floor(self, to_same: tuple[Tensor, ...], to_other: tuple[Tensor, ...], index: Tensor, side: float, norm: Norm) -> Tensor:
+        """For each point and each j, a value that beta_j is not below: that of (k + 1)/2 nearest points of the label `side` alone."""
+        quorum = (self.k + 1) // 2
+        near = to_same[0].topk(quorum, largest=False).indices if self.k > 1 else ((self.labels == side).cumsum(0) - 1)[index]
+        every = torch.arange(to_other[0].shape[1], device=near.device)
+        bounds = [self._bisectors(tuple(v.gather(1, column[:, None]) for v in to_same), to_other, self._gap(every, side, norm, column), norm)
+                  for column in near.T]
         return torch.stack(bounds).amin(0)
 
-    def _visit(self, rows: Tensor, columns: Tensor, to_same: Tensor, to_other: Tensor, best: Tensor, side: float, norm: Norm) -> None:
+    def _visit(self, rows: Tensor, columns: Tensor, to_same: tuple[Tensor, ...], to_other: tuple[Tensor, ...], best: Tensor, side: float,
+               norm: Norm) -> None:
         """Put beta_j of the points `rows` for the j in `columns` (len(rows), m) into `best`, the smallest ones of each row."""
         unique, inverse = columns.unique(return_inverse=True)
         gap = self._gap(unique, side, norm)[inverse]
-        values = self._bisectors(to_same[rows][:, None], to_other[rows].gather(1, columns)[..., None], gap, norm)
+        values = self._bisectors(tuple(v[rows][:, None] for v in to_same), tuple(v[rows].gather(1, columns)[..., None] for v in to_other), gap, norm)
         beta = values.topk(best.shape[1], dim=2).values[..., -1]
         best[rows] = torch.cat([best[rows], beta], 1).topk(best.shape[1], largest=False).values.sort(1).values
 
@@ -165,27 +217,38 @@ class NearestNeighborOracle:
         return self._above(mine[unique], theirs, norm.dual)[inverse]
 
     def _above(self, a: Tensor, b: Tensor, norm: Norm) -> Tensor:
-        """||a_i - b_j||, in l2 by one matrix product plus a bound of its rounding; summed directly where that bound is not negligible."""
-        if norm != L2:
-            return distances(a, b, norm)
-        left, right = a - self._center, b - self._center
-        slack = (left.square().sum(1)[:, None] + right.square().sum(1)) * (8 * (8 + a.shape[1]) * torch.finfo(torch.float64).eps)
-        squares = torch.cdist(left, right, compute_mode="use_mm_for_euclid_dist").square() + slack
-        i, j = (slack > 1e-10 * squares).nonzero(as_tuple=True)
+        """||a_i - b_j||, in l2 between many points by one matrix product plus a bound of its rounding; summed directly where that bound is
+        not negligible, and scaled where a power underflows."""
+        if norm == L2 and self.points.numel() > FEW:
+            left, right = a - self._center, b - self._center
+            slack = (left.square().sum(1)[:, None] + right.square().sum(1)) * (8 * (8 + a.shape[1]) * EPS)
+            values = torch.cdist(left, right, compute_mode="use_mm_for_euclid_dist").square() + slack
+            doubtful = slack > 1e-10 * values
+            values = values.sqrt()
+        else:
+            values = distances(a, b, norm)
+            doubtful = values < 1e-290 ** (1 / norm.p)
+        i, j = doubtful.nonzero(as_tuple=True)
         for part in chunks(len(i), a.shape[1]):
-            squares[i[part], j[part]] = (a[i[part]] - b[j[part]]).square().sum(1)
-        return squares.sqrt()
+            values[i[part], j[part]] = norm(a[i[part]] - b[j[part]])
+        return values
 
-    def _bisectors(self, to_same: Tensor, to_other: Tensor, gap: Tensor, norm: Norm) -> Tensor:
+    def _bisectors(self, to_same: tuple[Tensor, ...], to_other: tuple[Tensor, ...], gap: Tensor, norm: Norm) -> Tensor:
         """Lower bounds of b_kj, broadcast, which no rounding error of the labels or of this formula can break.
 
-        A computed squared distance is off by at most a share e = (d + 8) eps, both at x and at a point z with ||z - x|| = b; there
-        rho(z, .) <= rho(x, .) + c b, c the largest l2 norm in the unit ball.
+        Where the computed label at z, t = ||z - x|| < b_kj(x), is that of x_j and not of x_k, 2 t ||x_k - x_j||_* >= rho_j^2 - rho_k^2 - n
+        with n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY. There rho(z, .) <= (1 + sqrt d) rho_j in each norm, as
+        rho_j - rho_k <= ||x_j - x_k||_2; so n <= 8 d (SHARE rho_j^2 + TINY). With u = eps/2, in any order of summation and with or without
+        fused operations, a directly summed squared distance is off by a share (1 + u)^(d + 2) - 1 (difference 2, square 1, sum d - 1), by
+        3 u more if its root is rounded and squared: (d + 6) u rho_j^2 each for rho_j^2 and rho_k^2 <= rho_j^2; as of `squares`, SHARE.
+        A gap is off by a share (d + 4) u, for other p than 1, 2, inf by a few u for each power and 350 u for the rounded 1/p; the
+        formula itself by 5 u.
         """
         d = self.points.shape[1]
-        share = 4 * (d + 8) * torch.finfo(torch.float64).eps
-        c = 1.0 if norm.p <= 2 else d ** (0.5 - 1 / norm.p)
-        numerator = (to_other - to_same) * (to_other + to_same)
-        rough = numerator.clamp(min=0) / (2 * gap)
-        safe = (numerator - share * (to_other + c * rough).square()) / (2 * gap * (1 + share))
+        numerator = to_other[0] - to_same[0]
+        if len(to_other) > 1:
+            numerator = numerator + (to_other[1] - to_same[1])
+        share = (0 if len(to_other) > 1 else d + 6) * EPS + (8 * d + 2) * SHARE
+        loose = (d + (8 if norm.p in (1, 2, torch.inf) else 200)) * EPS
+        safe = (numerator - (share * to_other[0] + 8 * d * TINY)) / (2 * gap * (1 + loose))
         return torch.where((gap > 0) & (safe > 0), safe, 0.0)

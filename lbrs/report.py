@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lbrs.experiments import ImagesConfig, SpiralConfig
+from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SpiralConfig
 from lbrs.montecarlo import clopper_pearson
 from lbrs.records import Record, record_name
 
@@ -33,11 +33,11 @@ def share(value: float, points: int) -> str:
 
 def choices(record: Record) -> Markdown:
     """Every choice of the run: its name in the code, its value, what it is; changed defaults are marked."""
-    config = SpiralConfig() if record.run == "spiral" else ImagesConfig()
+    (config,) = (kind() for kind in (SpiralConfig, ImagesConfig, CertifiedConfig) if record.config.keys() == {item.name for item in fields(kind)})
     return choices_of(config, record.config)
 
 
-def choices_of(config: SpiralConfig | ImagesConfig, given: dict | None = None) -> Markdown:
+def choices_of(config: Config, given: dict | None = None) -> Markdown:
     """The table of all choices of `config`, or of `given` values with those that differ from `config` in bold."""
     if not is_dataclass(config):
         raise TypeError(f"config must be a configuration, got {type(config).__name__}")
@@ -87,6 +87,21 @@ def spiral_reading(record: Record) -> Markdown:
         rf"- The sharper Theorem B gives {values['sharp_radius'][0]:.2f} at $\alpha = 0$, exactly the SVM's radius, and {values['sharp_radius'][-1]:.2f} at "
         rf"$\alpha = {record.results['alpha'][-1]:g}$; its least value is {min(values['sharp_radius']):.2f}."
     )
+
+
+def sharpness_reading(record: Record) -> Markdown:
+    """What the three radii of the spiral say, in sentences computed from the record."""
+    lines = []
+    for norm, values in record.results["sharpness"].items():
+        averages = {kind: np.array(values[kind]["average"]) for kind in ("theorem6", "theorem_b", "exact")}
+        closest, worst = ((averages[kind] / averages["exact"]).min() for kind in ("theorem_b", "theorem6"))
+        falls = "falls" if averages["exact"][-1] < averages["exact"][0] else "does not fall"
+        lines.append(rf"- **{NORMS[norm]}.** The exact average radius {falls}, from {averages['exact'][0]:.2f} at $\alpha = 0$ to {averages['exact'][-1]:.2f} at "
+                     rf"$\alpha = {values['alpha'][-1]:g}$. Theorem B never gives less than {100 * closest:.0f} % of it, Theorem 6 as little as {100 * worst:.0f} %.")
+        for place, radius in enumerate(values["radii"]):
+            exact = np.array(values["exact"]["certified"])[:, place]
+            lines.append(rf"  - Exactly certified accuracy at {radius:g}: {exact[0]:.3f} at $\alpha = 0$, {exact.max():.3f} at $\alpha = {values['alpha'][int(exact.argmax())]:g}$, {exact[-1]:.3f} at the end.")
+    return Markdown("\n".join(lines))
 
 
 def image_numbers(record: Record) -> Markdown:

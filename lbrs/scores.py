@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lbrs._checks import ELEMENTS, array, batch, chunks, integer, number
+from lbrs._checks import ELEMENTS, array, batch, integer, number
 from lbrs.norms import Norm
 
 KINKS = ("Relu", "LeakyRelu", "Prelu", "Rrelu", "Threshold", "Hard", "Softshrink", "Abs", "Clamp", "Where", "Max", "Min", "Amax", "Amin",
          "Fmax", "Fmin", "Cummax", "Cummin", "AdaptiveMax", "FractionalMax", "Sort", "Topk", "Kthvalue", "Median", "Nanmedian", "Round", "Floor", "Ceil",
          "Trunc", "Frac", "Fmod", "Remainder", "Sign", "Sgn", "MaskedFill", "LinalgVectorNorm", "Norm", "Dist", "Cdist", "Pdist")
 """How the names of autograd nodes begin whose value or gradient jumps, so that no gradient-Lipschitz constant exists."""
+
+
+Constant = float | Callable[[Tensor, Tensor], Tensor]
+"""A gradient-Lipschitz constant for all points, or a map from points and radii to local ones."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,15 @@ class Score:
     ----------
     function: torch callable or module that maps (n, *shape) to (n,) or (n, 1), each row on its own.
     gradient_lipschitz: an L with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z (Assumption 7), in the norm used for
-        certification. The certificate is only as true as this number. None: no certificate can be asked for.
+        certification. The certificate is only as true as this number. None: no certificate can be asked for. Or a callable that maps points
+        (n, *shape) and radii (n,) to constants (n,) that hold for x, z in the closed balls of these radii around the points, so
+        that they grow with the radius; inf where there is none.
     dtype, device: what `function` computes in and on; a module's own by default, else float64 on the CPU.
     batch_size: most points handed to `function` at once.
     rounding: how far at most the computed g is from g, as a share of 1 + |g|, and its gradient, as a share of 1 + ||grad g||_*; sharp
         certificates allow for it. By default 1e-10 in float64 and 1e-4 in other types.
+
+    `only_norm`: the one threat norm in which this kind of score is certified, or None. `random`: whether it is known through random draws only.
 
     Raises ValueError for L < 0, for an L given to a module with a kinked activation such as ReLU (its gradient jumps, so
     no L exists), and for a module in training mode, whose output for a point depends on the batch or on chance. When a
@@ -57,12 +65,17 @@ class Score:
     tensor([0.], dtype=torch.float64)
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], gradient_lipschitz: float | None = None, *, dtype: torch.dtype | None = None,
+    only_norm: Norm | None = None
+    random = False
+    certify_biased: Callable | None = None  # a kind of score with a theorem of its own certifies its locally biased classifier itself
+
+    def __init__(self, function: Callable[[Tensor], Tensor], gradient_lipschitz: Constant | None = None, *, dtype: torch.dtype | None = None,
                  device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
         if not callable(function):
             raise TypeError(f"function must map a tensor (n, *shape) to (n,), got {type(function).__name__}")
         self.function = function
-        self.gradient_lipschitz = None if gradient_lipschitz is None else number("gradient_lipschitz", gradient_lipschitz, low=0)
+        given = gradient_lipschitz is None or callable(gradient_lipschitz)
+        self.gradient_lipschitz = gradient_lipschitz if given else number("gradient_lipschitz", gradient_lipschitz, low=0)
         self.batch_size = integer("batch_size", batch_size, low=1)
         weight = next(function.parameters(), None) if isinstance(function, nn.Module) else None
         self.dtype = dtype or (torch.float64 if weight is None else weight.dtype)
@@ -81,8 +94,9 @@ class Score:
                 if isinstance(part, kinked):
                     raise _kink_error(type(part).__name__)
 
-    def smoothness(self, x: Tensor) -> float:
-        """The constant L of Assumption 7, or a ValueError if there is none, or if `function` has a kinked operation at `x` (n, *shape)."""
+    def smoothness(self, x: Tensor) -> Constant:
+        """The constant L of Assumption 7, or the callable that gives local ones; a ValueError if there is none, or if `function` has a kinked
+        operation at `x` (n, *shape)."""
         if self.gradient_lipschitz is None:
             raise ValueError("gradient_lipschitz is needed to certify (Assumption 7), got None: give Score an L for which the gradient is "
                              "L-Lipschitz from the norm to its dual; a ReLU network has none")
@@ -92,6 +106,17 @@ class Score:
                 if _kinked(node):
                     raise _kink_error(type(node).__name__.split("Backward")[0])
         return self.gradient_lipschitz
+
+    def local_smoothness(self, x: Tensor, radius: Tensor) -> Tensor:
+        """The constants (n,) for the closed balls of the radii (n,) around the points `x` (n, *shape), from the callable, checked."""
+        L = self.gradient_lipschitz(x, radius)
+        if not isinstance(L, Tensor) or tuple(L.shape) != (len(x),):
+            given = tuple(L.shape) if isinstance(L, Tensor) else type(L).__name__
+            raise ValueError(f"gradient_lipschitz must return a tensor of shape ({len(x)},) for {len(x)} points, got {given}")
+        L = L.detach().to(radius)
+        if not (L >= 0).all():
+            raise ValueError(f"gradient_lipschitz must return numbers >= 0, got {L[~(L >= 0)][0].item():g}")
+        return L
 
     def value(self, x: object) -> Tensor:
         """g at the points `x` (n, *shape), as float64 (n,)."""
@@ -168,17 +193,37 @@ class LinearScore(Score):
 
     @property
     def share(self) -> float:
-        """By which share a computed sum over the features is off at most, of the sum of the sizes of its terms: (d + 8) eps."""
+        """(d + 8) eps, twice what a computed ||a||_* is off by at most, as a share: (d + 2) u in l1, l2, linf, else a few u more, u = eps/2."""
         return (self.weight.numel() + 8) * torch.finfo(torch.float64).eps
 
-    def rounding_error(self, x: Tensor, reach: Tensor) -> Tensor:
+    def rounding_error(self, x: Tensor) -> Tensor:
         """A bound (n,) of the rounding errors of g at the points `x` and at any point of their certified balls, together.
 
-        |fl(a^T z + b) - (a^T z + b)| <= (d + 1) u (sum |a_i z_i| + |b|), at z = x and at z = x + d, where sum |a_i d_i| <= ||a||_* ||d||
-        and ||a||_* ||d|| <= |g(x)| + `reach`, with `reach` = alpha ||a||_* (n,).
+        In any order of summation and with or without fused operations each of the d products takes part in at most d + 1 roundings
+        (product 1, sum d - 1, bias 1), so |fl(a^T z + b) - (a^T z + b)| <= (1 + O(d u)) (d + 1) u (sum |a_i z_i| + |b|): at z = x, and at
+        z = x + t, where sum |a_i t_i| <= ||a||_* ||t||, which `share` covers. That is (d + 1) eps (sum |a_i x_i| + |b|), of which the sizes are
+        computed too; half an eps is for that. Underflow may cost 2^-1020 d besides.
         """
-        sizes = x.flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias)
-        return 2 * self.share * (sizes + self.value(x).abs() + 2 * reach)
+        sizes, d = x.flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias), self.weight.numel()
+        return (d + 1.5) * torch.finfo(torch.float64).eps * sizes + d * 2.0**-1020
+
+    def reaches(self, x: Tensor, prediction: Tensor, local: Linearization, alpha: float) -> tuple[Tensor, Tensor]:
+        """Lower bounds (n,), (n,) of R + alpha and R - alpha, R = f^mu(x) g(x)/||a||_*, for Theorems 6 and B.
+
+        f^mu as computed in floating point is `prediction` (n,) at all z with the oracle's label f^mu(x) within the first of x, and at those with the
+        other label within the second. It compares alpha with fl(|fl(g(z))| / fl(||a||_*)), so with G = fl(||a||_*) it turns where
+        f^mu(x) fl(g(z)) -+ alpha G changes its sign, up to two roundings of alpha G; the distance to that is the margin at x over ||a||_*, and G (1 + share)
+        is not below ||a||_*. `local`: of this score at `x` (n, *shape). Where a = 0, inf, or -inf if g(x) = 0 too.
+        """
+        bias, above = alpha * local.slope, local.slope * (1 + self.share)
+        value = prediction * local.value - self.rounding_error(x)
+        rounded = 1.5 * torch.finfo(torch.float64).eps * bias
+        flat = torch.where(value > 0, torch.inf, -torch.inf)
+        sides = []
+        for sense in (1.0, -1.0):
+            margin = torch.where(torch.isfinite(bias), value + sense * bias - rounded, sense * torch.inf)
+            sides.append(torch.where(above > 0, margin / above, flat))
+        return sides[0], sides[1]
 
     def _affine(self, x: Tensor) -> Tensor:
         return x.flatten(1) @ self.weight.flatten() + self.bias
@@ -210,7 +255,7 @@ class ProbabilityMargin(Score):
     (-1, +1); the rest as for `Score`.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor], gradient_lipschitz: float | None = None, *, dtype: torch.dtype | None = None,
+    def __init__(self, network: Callable[[Tensor], Tensor], gradient_lipschitz: Constant | None = None, *, dtype: torch.dtype | None = None,
                  device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
         super().__init__(network, gradient_lipschitz, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
 

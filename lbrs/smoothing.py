@@ -1,16 +1,20 @@
 """The two smoothed classifiers: locally biased, and normal."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from lbrs._checks import ELEMENTS, batch, integer, number
-from lbrs.certificates import Certificate, round_down, theorem1, theorem6, theorem8, theorem_e, theorem_h
-from lbrs.montecarlo import ConfidenceSequence, SignEstimate, sequential_sign
+from lbrs._checks import batch, integer, number, radii
+from lbrs.certificates import Certificate, round_down, sign_aware, theorem1, theorem8, theorem_e
+from lbrs.montecarlo import ConfidenceSequence, SignEstimate, normal_draws, refuse_unbounded, sequential_sign
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
-from lbrs.scores import Linearization, LinearScore, Score
+from lbrs.scores import Constant, Linearization, LinearScore, Score
 
 BOUNDS = ("sharp", "paper", "exact")
+SEARCH = 40  # halvings, on a logarithmic scale, of the interval in which the best radius for local constants lies
 
 
 def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
@@ -46,10 +50,13 @@ class LocallyBiased:
             raise TypeError(f"oracle must be a NearestNeighborOracle, got {type(oracle).__name__}")
         if isinstance(score, LinearScore) and tuple(score.weight.shape) != oracle.shape:
             raise ValueError(f"score must take points of the oracle's shape {oracle.shape}, got a weight of shape {tuple(score.weight.shape)}")
+        self.norm = as_norm("norm", norm)
+        if score.only_norm not in (None, self.norm):
+            raise ValueError(f"norm must be {score.only_norm} for a {type(score).__name__}, got {self.norm}")
         self.score_function = score
         self.oracle = oracle
         self.alpha = number("alpha", alpha, low=0)
-        self.norm = as_norm("norm", norm)
+        self._known: dict[str, Any] | None = None
 
     def score(self, x: object) -> Tensor:
         """g^mu(x) for `x` (n, *shape), as float64 (n,)."""
@@ -66,60 +73,133 @@ class LocallyBiased:
         local = self.score_function.linearize(x, self.norm)
         return select(local, self.oracle.label(x), self.alpha)
 
-    def certify(self, x: object, bound: str = "sharp") -> Certificate:
-        """A deterministic certificate: f^mu is constant on the open `norm` ball of the radius around each point.
+    def certify(self, x: object, bound: str = "sharp", confidence: float = 0.999) -> Certificate:
+        """A certificate: f^mu is constant on the open `norm` ball of the radius around each point.
 
-        bound="sharp": Theorem B for a `LinearScore`, else Theorem E', with the neighbour term of Theorem A (K for a k-NN oracle). Never below
-        the paper's radius but for rounding, and the base classifier's own radius at alpha = 0. It holds for f^mu as computed in
-        floating point: for a `LinearScore` all rounding errors are bounded, for another score those of g and its gradient are taken to be
-        at most its `rounding`.
-        bound="paper": Theorem 6 for a `LinearScore`, else Theorem 8, as printed and in plain floating-point arithmetic.
-        bound="exact": Theorem C, for a `LinearScore` and a 1-NN oracle in l1, l2 or linf: no larger radius is true, in real arithmetic. It solves
+        bound="sharp": Theorem B for a `LinearScore`, H for a `LipschitzScore` or `CohenScore`, E' and G for a `GaussianScore`, else E', with the
+        neighbour term of Theorem A (K for a k-NN oracle). The base classifier's own radius at alpha = 0. It holds for f^mu as computed in floating point:
+        for a `LinearScore` all rounding errors are bounded, for another score those of g and its gradient are taken to be at most its `rounding`.
+        For a `LinearScore` it is never below the paper's radius, for another score not but for this allowance.
+        bound="paper": Theorem 6 for a `LinearScore`, safe from rounding in the same way; else Theorem 8, in plain floating-point arithmetic.
+        bound="exact": Theorem C, for a `LinearScore` and a 1-NN oracle in l1, l2 or linf: no larger radius is true. It solves
         optimisation problems, point by point. `lbrs.exact.exact_radii` gives the witnesses too.
 
-        Parameters: `x` (n, *shape). Raises ValueError for a score without a gradient-Lipschitz constant.
+        With local constants L_R (see `Score`), "sharp" is the largest min{R, radius for L_R} over the R that a search tries, and "paper" takes R = r_nghbr, as
+        Section 4 does. Parameters: `x` (n, *shape); `confidence` in (0, 1), with which a certificate from random draws (`CohenScore`, `GaussianScore`) holds
+        at each point; others are deterministic. Raises ValueError for a score without a gradient-Lipschitz constant.
         """
         if bound not in BOUNDS:
             raise ValueError(f"bound must be one of {', '.join(map(repr, BOUNDS))}, got {bound!r}")
-        x = batch("x", x, self.oracle.shape)
+        confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+        x, score = batch("x", x, self.oracle.shape), self.score_function
         if bound == "exact":
             return self._exact(x)
-        L = self.score_function.smoothness(x)
-        local = self.score_function.linearize(x, self.norm)
-        label = self.oracle.label(x).to(local.base)
-        neighbor = self.oracle.radius(x, self.norm, bound).to(local.value)
-        radius, source = (self._paper if bound == "paper" else self._sharp)(x, local, label, neighbor, L)
-        linear = isinstance(self.score_function, LinearScore)
-        assumption = "g is affine" if linear else f"grad g is {L:g}-Lipschitz from {self.norm} to {self.norm.dual}"
-        if not linear and bound != "paper":
-            assumption += f", computed with relative errors of at most {self.score_function.rounding:g}"
-        return Certificate(select(local, label, self.alpha), round_down(radius), self.norm, "deterministic", source, assumption)
+        if score.certify_biased is not None:
+            if bound != "sharp":
+                raise ValueError(f"bound must be 'sharp' for a {type(score).__name__}: the paper has no theorem for it, got {bound!r}")
+            return score.certify_biased(x, self.oracle.label(x), self._neighbor(x), self.alpha, self.norm, confidence)
+        L = self._once("L", lambda: score.smoothness(x))
+        local = self._once("local", lambda: score.linearize(x, self.norm))
+        label = self._once("label", lambda: self.oracle.label(x)).to(local.base)
+        radius, source = (self._paper if bound == "paper" else self._sharp)(x, local, label, L)
+        return Certificate(select(local, label, self.alpha), round_down(radius), self.norm, "deterministic", source, self._assumption(bound, L))
+
+    def certify_path(self, x: object, alphas: Iterable[float], bound: str = "sharp", neighbor: Tensor | None = None) -> list[Certificate]:
+        """The certificates of `certify` for each of `alphas`, with one evaluation of the score and one search of the oracle for all.
+
+        Parameters: `x` (n, *shape); `alphas` >= 0; `bound`, "sharp" or "paper"; `neighbor` (n,), the oracle's radius in this norm for this bound where
+        it is known already. Random scores draw anew for each alpha; `cohen_certificate` does not.
+        """
+        if bound not in ("sharp", "paper"):
+            raise ValueError(f"bound must be 'sharp' or 'paper' along a path, got {bound!r}")
+        x = batch("x", x, self.oracle.shape)
+        known = {} if neighbor is None else {f"neighbor {bound}": radii("neighbor", neighbor, len(x))}
+        found = []
+        for alpha in alphas:
+            model = LocallyBiased(self.score_function, self.oracle, alpha, self.norm)
+            model._known = known
+            found.append(model.certify(x, bound))
+        return found
+
+    def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The value of `compute`, along a path computed for the first alpha only."""
+        if self._known is None:
+            return compute()
+        if name not in self._known:
+            self._known[name] = compute()
+        return self._known[name]
+
+    def _neighbor(self, x: Tensor, bound: str = "sharp") -> Tensor:
+        return self._once(f"neighbor {bound}", lambda: self.oracle.radius(x, self.norm, bound))
+
+    def _assumption(self, bound: str, L: Constant) -> str:
+        if isinstance(self.score_function, LinearScore):
+            return "g is affine"
+        constant = "Lipschitz on each ball with the given local constant," if callable(L) else f"{L:g}-Lipschitz"
+        text = f"grad g is {constant} from {self.norm} to {self.norm.dual}"
+        return text if bound == "paper" else f"{text}, computed with relative errors of at most {self.score_function.rounding:g}"
 
     def _exact(self, x: Tensor) -> Certificate:
         from lbrs.exact import exact_radii
 
         found = exact_radii(self.score_function, self.oracle, self.alpha, self.norm, x)
         radius = torch.maximum(round_down(found.radius), self.certify(x).radius)
-        return Certificate(found.prediction, radius, self.norm, "deterministic", "Theorem C", "g is affine, real arithmetic")
+        return Certificate(found.prediction, radius, self.norm, "deterministic", "Theorem C", "g is affine")
 
-    def _paper(self, x: Tensor, local: Linearization, label: Tensor, neighbor: Tensor, L: float) -> tuple[Tensor, str]:
-        value = local.value + self.alpha * label * local.slope
+    def _paper(self, x: Tensor, local: Linearization, label: Tensor, L: Constant) -> tuple[Tensor, str]:
+        neighbor = self._neighbor(x, "paper").to(local.value)
         if isinstance(self.score_function, LinearScore):
-            return theorem6(value, local.slope, neighbor), "Theorem 6"
+            prediction = select(local, label, self.alpha)
+            along, against = self.score_function.reaches(x, prediction, local, self.alpha)
+            return torch.minimum(torch.where(prediction == label, along, against).clamp(min=0), neighbor), "Theorem 6"
+        value = local.value + self.alpha * label * local.slope
+        if callable(L):
+            neighbor = torch.minimum(neighbor, _cap(x, self.norm))
+            L = self.score_function.local_smoothness(x, neighbor)
+            bounded = torch.isfinite(L)
+            return torch.where(bounded, theorem8(value, local.slope, neighbor, self.alpha, torch.where(bounded, L, 0.0)), 0.0), "Theorem 8"
         return theorem8(value, local.slope, neighbor, self.alpha, L), "Theorem 8"
 
-    def _sharp(self, x: Tensor, local: Linearization, label: Tensor, neighbor: Tensor, L: float) -> tuple[Tensor, str]:
+    def _sharp(self, x: Tensor, local: Linearization, label: Tensor, L: Constant) -> tuple[Tensor, str]:
+        neighbor = self._neighbor(x).to(local.value)
         prediction = select(local, label, self.alpha)
         value, agrees = prediction * local.value, prediction == label
         if isinstance(self.score_function, LinearScore):
-            value = value - self.score_function.rounding_error(x, self.alpha * local.slope)
-            above = local.slope * (1 + self.score_function.share)
-            distance = torch.where(above > 0, value / above, value.sign() * torch.inf)
-            return theorem_h(distance, agrees, neighbor, self.alpha), "Theorem B"
-        share = self.score_function.rounding
-        reach = theorem_e(value, local.slope, agrees, neighbor, self.alpha, L).nan_to_num(posinf=0.0)
-        error = 2 * share * (1 + value.abs() + (self.alpha + reach) * (1 + local.slope + L * reach))
-        return theorem_e(value - error, local.slope * (1 + share) + share, agrees, neighbor, self.alpha, L), "Theorem E'"
+            return sign_aware(*self.score_function.reaches(x, prediction, local, self.alpha), agrees, neighbor), "Theorem B"
+        if callable(L):
+            return self._largest(x, lambda L: self._theorem_e(value, local.slope, agrees, neighbor, L)), "Theorem E'"
+        return self._theorem_e(value, local.slope, agrees, neighbor, L), "Theorem E'"
+
+    def _theorem_e(self, value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, L: float | Tensor) -> Tensor:
+        """Theorem E' with value and slope moved by as much as they may be off, at x and within the ball."""
+        share, alpha = self.score_function.rounding, self.alpha
+        reach = theorem_e(value, slope, agrees, neighbor, alpha, L).nan_to_num(posinf=0.0)
+        error = 2 * share * (1 + value.abs() + (alpha + reach) * (1 + slope + L * reach))
+        return theorem_e(value - error, slope * (1 + share) + share, agrees, neighbor, alpha, L)
+
+    def _largest(self, x: Tensor, radius: Callable[[Tensor], Tensor]) -> Tensor:
+        """The largest min{R, radius(L_R)} over the R tried: it is valid for each, since L_R holds on the ball of radius R."""
+
+        def attempt(R: Tensor) -> tuple[Tensor, Tensor]:
+            L = self.score_function.local_smoothness(x, R)
+            bounded = torch.isfinite(L)
+            found = torch.where(bounded, radius(torch.where(bounded, L, 0.0)), 0.0)
+            return found, torch.minimum(R, found)
+
+        high = torch.minimum(attempt(torch.zeros(len(x), dtype=x.dtype, device=x.device))[0], _cap(x, self.norm))
+        best = attempt(high)[1]
+        low = torch.maximum(best, 1e-12 * high)
+        for _ in range(SEARCH):
+            middle = low.sqrt() * high.sqrt()
+            found, safe = attempt(middle)
+            best = torch.maximum(best, safe)
+            low, high = torch.where(found >= middle, middle, low), torch.where(found >= middle, high, middle)
+        return best
+
+
+def _cap(x: Tensor, norm: Norm) -> Tensor:
+    """The largest radii (n,) at which a local constant is asked for."""
+    return 1e9 * (1 + norm(x.flatten(1)))
 
 
 class NormalSmoothing:
@@ -184,15 +264,6 @@ class NormalSmoothing:
         return [min(64, self.samples - done) for done in range(0, self.samples, 64)]
 
     def _draw(self, x: Tensor, m: int) -> Tensor:
-        """m values of g(x + eps) at each point of `x`, as (n, m), a bounded number of noisy points at a time."""
-        score = self.score_function
-        step = max(1, ELEMENTS // (m * max(1, x[0].numel() if len(x) else 1)))
-        parts = [self._noisy(part.to(score.device, score.dtype), m) for part in x.split(step)]
-        values = torch.cat(parts) if parts else x.new_zeros(0, m)
-        if (values.abs() > 1).any():
-            raise ValueError(f"score must lie in [-1, 1] for normal smoothing, got {values.abs().max().item():g}; use ProbabilityMargin")
-        return values
-
-    def _noisy(self, x: Tensor, m: int) -> Tensor:
-        noise = torch.randn(len(x), m, *x.shape[1:], dtype=x.dtype, device=x.device, generator=self.generator)
-        return self.score_function.value((x[:, None] + self.sigma * noise).flatten(0, 1)).reshape(len(x), m)
+        """m values of g(x + eps) at each point of `x`, as (n, m)."""
+        parts = [values for _, _, values in normal_draws(self.score_function, x, self.sigma, m, self.generator)]
+        return refuse_unbounded(torch.cat(parts) if parts else x.new_zeros(0, m))

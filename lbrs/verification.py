@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lbrs._checks import batch, integer
 from lbrs.certificates import Certificate
+from lbrs.multiclass import MulticlassLocallyBiased
 from lbrs.norms import Norm
 from lbrs.smoothing import LocallyBiased
 
@@ -40,7 +41,7 @@ class Verification:
         return f"{int(self.broken.sum())} of {len(self.broken)} certificates falsified; a change found for {int(found.sum())}, median radius / distance {middle:.3f}"
 
 
-def verify(model: LocallyBiased, x: object, certificate: Certificate, *, probes: int = 32, generator: torch.Generator | None = None) -> Verification:
+def verify(model: LocallyBiased | MulticlassLocallyBiased, x: object, certificate: Certificate, *, probes: int = 32, generator: torch.Generator | None = None) -> Verification:
     """Attack each point of `x` (n, *shape) from inside its certified ball, and a little beyond it.
 
     Along each of many directions the prediction is asked for at several distances up to just inside the radius, and then beyond it; a change
@@ -48,13 +49,17 @@ def verify(model: LocallyBiased, x: object, certificate: Certificate, *, probes:
     the end of a gradient step, and those in which the oracle's label changes soonest.
 
     Parameters: `model`; `x`; `certificate`, from `model.certify(x)`; `probes` >= 1, random directions; `generator`, on the CPU.
-    Raises ValueError if the certificate is not one of these points.
+    Raises ValueError if the certificate is not one of these points, and for a score known through random draws, whose predictions are random.
 
     >>> oracle = NearestNeighborOracle([[0.0, 0.0], [4.0, 0.0]], [1, -1])
     >>> model = LocallyBiased(LinearScore([1.0, 0.0], -1.5), oracle, alpha=1.0)
     >>> verify(model, [[1.0, 0.0]], model.certify([[1.0, 0.0]])).holds
     True
     """
+    if not isinstance(model, (LocallyBiased, MulticlassLocallyBiased)):
+        raise TypeError(f"model must be a LocallyBiased or MulticlassLocallyBiased classifier, got {type(model).__name__}")
+    if model.score_function.random:
+        raise ValueError(f"model must predict without chance, got one with a {type(model.score_function).__name__}, which is known through random draws")
     x = batch("x", x, model.oracle.shape)
     if not isinstance(certificate, Certificate) or len(certificate) != len(x):
         raise ValueError(f"certificate must be a Certificate of the {len(x)} points x, got {certificate if not isinstance(certificate, Certificate) else len(certificate)}")
@@ -69,7 +74,7 @@ def verify(model: LocallyBiased, x: object, certificate: Certificate, *, probes:
     return Verification(best, witness.reshape(x.shape), broken, tightness)
 
 
-def _attack(model: LocallyBiased, x: Tensor, direction: Tensor, scale: Tensor, prediction: Tensor, norm: Norm, best: Tensor, witness: Tensor) -> None:
+def _attack(model: LocallyBiased | MulticlassLocallyBiased, x: Tensor, direction: Tensor, scale: Tensor, prediction: Tensor, norm: Norm, best: Tensor, witness: Tensor) -> None:
     """Look along `direction` (n, d); where the prediction changes, bisect, and keep the point if it is the closest so far."""
     flat, low, high = x.flatten(1), torch.zeros_like(scale), torch.full_like(scale, torch.inf)
     for share in (*INSIDE, *OUTSIDE):
@@ -90,18 +95,28 @@ def _attack(model: LocallyBiased, x: Tensor, direction: Tensor, scale: Tensor, p
     best[rows[closer]], witness[rows[closer]] = length[closer], point[closer]
 
 
-def _directions(model: LocallyBiased, x: Tensor, scale: Tensor, norm: Norm, probes: int, generator: torch.Generator | None) -> Iterator[Tensor]:
+def _gradient(model: LocallyBiased | MulticlassLocallyBiased, x: Tensor) -> Tensor | None:
+    """The gradient (n, d) of the score, or None where a score that needs no gradient has none."""
+    try:
+        found = model.push(x) if isinstance(model, MulticlassLocallyBiased) else model.score_function.value_and_gradient(x)[1]
+    except ValueError:
+        return None
+    return found.flatten(1).to(x)
+
+
+def _directions(model: LocallyBiased | MulticlassLocallyBiased, x: Tensor, scale: Tensor, norm: Norm, probes: int, generator: torch.Generator | None) -> Iterator[Tensor]:
     """Directions (n, d) of length 1 in `norm`."""
     for number in range(probes):
         noise = torch.randn(x.flatten(1).shape, dtype=x.dtype, generator=generator).to(x.device)
         corner = noise.sign() if number % 2 else noise
         yield corner / norm(corner)[:, None]
-    gradient = model.score_function.value_and_gradient(x)[1].flatten(1).to(x)
-    for sense in (1.0, -1.0):
+    gradient = _gradient(model, x)
+    for sense in (1.0, -1.0) if gradient is not None else ():
         step = norm.maximizer(sense * gradient)
         yield step
-        further = (x.flatten(1) + scale.clamp(max=1e6)[:, None] * step).reshape(x.shape)
-        yield norm.maximizer(sense * model.score_function.value_and_gradient(further)[1].flatten(1).to(x))
+        further = _gradient(model, (x.flatten(1) + scale.clamp(max=1e6)[:, None] * step).reshape(x.shape))
+        if further is not None:
+            yield norm.maximizer(sense * further)
     points, labels, label = model.oracle.points.to(x), model.oracle.labels.to(x), model.oracle.label(x).to(x)
     rho = torch.cdist(x.flatten(1), points)
     nearest = points[torch.where(labels == label[:, None], rho, torch.inf).argmin(1)]

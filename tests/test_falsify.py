@@ -1,6 +1,7 @@
 """Every certificate is attacked: no point of a certified ball, random or sought, may change the prediction."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -158,3 +159,35 @@ def test_zero_curvature_of_a_kinked_function_would_certify_what_is_false():
     assert model.predict(np.array([[0.0], [0.02]])).tolist() == [1, -1]
     with pytest.raises(ValueError, match="gradient_lipschitz"):
         model.certify(np.array([[0.0]]))
+
+
+def test_degenerate_linear_models_have_the_stated_radii(norm):
+    def certify(a, b, points, labels, x, alpha=1.0):
+        model = LocallyBiased(LinearScore(a, b), NearestNeighborOracle(points, labels), alpha, norm)
+        return [model.certify([x], bound=bound).radius.item() for bound in ("paper", "sharp", "exact")]
+
+    points, inf = [[0.0, 0.0], [4.0, 0.0]], math.inf
+    assert certify([0.0, 0.0], 2.0, points, [1, -1], [1.0, 0.0])[1:] == [inf, inf]
+    assert certify([0.0, 0.0], 0.0, points, [1, -1], [1.0, 0.0]) == [0, 0, 0]
+    assert certify([0.0, 1.0], 0.0, points, [1, -1], [2.0, 3.0], 3.0)[0] == 0
+    assert certify([0.0, 1.0], -1.0, points, [1, -1], [1.0, 0.0]) == [0, 0, 0]
+    assert certify([1.0, 0.0], 0.0, [[1.0, 0.0], [1.0, 0.0]], [1, -1], [0.5, 0.0], 4.0)[:2] == [0, 0]
+    for one in ([[1.0, 0.0]], points):
+        assert certify([1.0, 0.0], 0.5, one, [1] * len(one), [1.0, 0.0]) == pytest.approx([2.5] * 3, rel=1e-13)
+    with pytest.raises(ValueError, match="at most the number of points 2"):
+        NearestNeighborOracle(points, [1, -1], 3)
+
+
+def test_rounding_error_of_a_linear_score_is_bounded_and_its_distance_below_the_real_one(rng, norm):
+    for d in (1, 3, 40):
+        a, b, x = rng.normal(size=d), float(rng.normal()), torch.from_numpy(rng.normal(size=(30, d)))
+        x[:15] -= ((x[:15] @ torch.from_numpy(a) + b) / (a @ a))[:, None] * torch.from_numpy(a)
+        score = LinearScore(a, b)
+        local = score.linearize(x, norm)
+        bound, (distance, against) = score.rounding_error(x), score.reaches(x, local.base, local, 0.0)
+        assert torch.equal(distance, against)
+        for z, value, error, base, R in zip(x.tolist(), local.value.tolist(), bound.tolist(), local.base.tolist(), distance.tolist()):
+            true = sum(Fraction(s) * Fraction(t) for s, t in zip(a.tolist(), z)) + Fraction(b)
+            assert 2 * abs(Fraction(value) - true) <= Fraction(error)
+            assert norm == L2 or Fraction(R) * {1: max, math.inf: sum}[norm.p](abs(Fraction(s)) for s in a.tolist()) <= Fraction(base) * true
+        assert not any(side.isnan().any() for alpha in (1e300, 1.7e308) for side in score.reaches(x, local.base, local, alpha))

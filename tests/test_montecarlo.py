@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binom, binomtest
 
-from lbrs.montecarlo import ConfidenceSequence, clopper_pearson, sequential_sign
+from lbrs.montecarlo import ConfidenceSequence, clopper_pearson, empirical_bernstein, sequential_sign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -176,3 +176,24 @@ def test_clopper_pearson_of_failures_is_the_mirror_of_successes():
     low, high = clopper_pearson(3, 20)
     assert clopper_pearson(17, 20) == pytest.approx((1 - high, 1 - low), rel=1e-12)
     assert clopper_pearson(0, 20)[0] == 0 and clopper_pearson(20, 20)[1] == 1
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_bernstein_bounds_hold_the_mean_as_often_as_stated_and_are_the_formula(name, rng):
+    draw, mean = STREAMS[name]
+    values = draw(rng, (2000, 200))
+    low, high = empirical_bernstein(torch.from_numpy(values.sum(1)), torch.from_numpy((values**2).sum(1)), 200, 0.1)
+    assert ((low > mean) | (high < mean)).sum() <= binom.ppf(1 - 1e-6, 2000, 0.1)
+    width = np.sqrt(2 * values.var(1, ddof=1) * math.log(40) / 200) + 7 * math.log(40) / (3 * 199)
+    np.testing.assert_allclose(low, np.maximum(values.mean(1) - width, 0), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(high, np.minimum(values.mean(1) + width, 1), rtol=0, atol=1e-6)
+
+
+def test_the_bernstein_bounds_shrink_faster_for_less_spread():
+    widths = {}
+    for spread in (0.0, 0.25):
+        for n in (100, 10_000):
+            total, squares = torch.tensor([0.5 * n], dtype=torch.float64), torch.tensor([0.25 * n + spread * (n - 1)], dtype=torch.float64)
+            low, high = empirical_bernstein(total, squares, n, 0.01)
+            widths[spread, n] = (high - low).item()
+    assert widths[0.0, 10_000] < widths[0.25, 10_000] / 8 and widths[0.0, 10_000] < widths[0.0, 100] / 90

@@ -1,6 +1,7 @@
 """The 1-nearest-neighbour oracle: its label, and the radius within which the label cannot change."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import lbrs._checks
 import lbrs.oracles
-from lbrs import L2, NearestNeighborOracle
+from lbrs import L1, L2, LINF, NearestNeighborOracle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,6 +71,83 @@ def test_radius_equals_the_formula_of_the_paper(draw, norm, r_nghbr):
             radius = NearestNeighborOracle(points, labels).radius(x, norm, "paper").numpy()
             expected = np.array([r_nghbr(z, points, labels, norm) for z in x])
             np.testing.assert_allclose(radius, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_radius_equals_the_formula_of_the_paper_near_bisectors_too(rng, norm, r_nghbr):
+    checked = 0
+    for d in (2, 8, 20):
+        for _ in range(20):
+            points, labels = rng.normal(size=(8, d)), rng.permutation([1.0, -1.0] * 4)
+            x = (points[rng.integers(0, 8, 10)] + points[rng.integers(0, 8, 10)]) / 2 + 0.02 * rng.normal(size=(10, d))
+            oracle = NearestNeighborOracle(points, labels)
+            expected, radius = np.array([r_nghbr(z, points, labels, norm) for z in x]), oracle.radius(x, norm, "paper").numpy()
+            near = expected * 2 * norm.dual(torch.from_numpy(points)).numpy().min() > 0.005 * (4 * (points**2).sum(1)).max()
+            np.testing.assert_allclose(radius[near], expected[near], rtol=1e-12, atol=0)
+            checked += near.sum()
+    assert checked > 50
+
+
+def test_the_paper_is_never_above_the_sharp_radius(draw, norm):
+    for N, d in ((2, 1), (7, 3), (12, 20), (300, 30)):
+        points, labels, x = draw(N, d, 200)
+        points[N // 2 :] = points[: N - N // 2] if N == 12 else points[N // 2 :]
+        for given in ((points, x), (np.round(2 * points), np.round(2 * x)), (1e6 + points, 1e6 + x)):
+            oracle = NearestNeighborOracle(given[0], labels)
+            assert (oracle.radius(given[1], norm, "paper") <= oracle.radius(given[1], norm)).all()
+
+
+@pytest.mark.parametrize("few", [0, 2**12])
+@pytest.mark.parametrize("threat", [L1, LINF], ids=str)
+def test_radius_is_below_that_of_rational_arithmetic(draw, monkeypatch, few, threat):
+    monkeypatch.setattr(lbrs.oracles, "FEW", few)
+    for d in (1, 3, 8):
+        points, labels, x = draw(6, d, 20)
+        x[:10] = (points[0] + points[3]) / 2 + 1e-9 * x[:10]
+        exact, at = ([[Fraction(v) for v in row] for row in values] for values in (points, x))
+        oracle, size = NearestNeighborOracle(points, labels), {1: max, math.inf: sum}[threat.p]
+        for bound in ("paper", "sharp"):
+            for z, i, radius in zip(at, oracle.nearest(x).tolist(), oracle.radius(x, threat, bound).tolist()):
+                rho = [sum((s - t) ** 2 for s, t in zip(z, p)) for p in exact]
+                assert rho[i] == min(rho)
+                same = [k for k in range(6) if labels[k] == labels[i]] if bound == "sharp" else [i]
+                other = [j for j in range(6) if labels[j] != labels[i]]
+                true = min(max((rho[j] - rho[k]) / 2 / size(abs(s - t) for s, t in zip(exact[j], exact[k])) for k in same) for j in other)
+                assert Fraction(radius) <= true
+                assert radius == pytest.approx(float(true), rel=1e-12, abs=2e-15 * d * float(max(rho)))
+
+
+def test_squares_are_those_of_rational_arithmetic(rng):
+    for d in (1, 2, 5, 33):
+        a = rng.normal(size=(50, d)) * 10.0 ** rng.integers(-8, 9, (50, d))
+        b = np.where(rng.random((50, d)) < 0.5, a * (1 + 2.0**-50 * rng.integers(-3, 4, (50, d))), rng.normal(size=(50, d)))
+        high, low = lbrs.oracles.squares(torch.from_numpy(a), torch.from_numpy(b))
+        for row, other, h, low_part in zip(a, b, high.tolist(), low.tolist()):
+            true = sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(row, other))
+            assert abs(Fraction(h) + Fraction(low_part) - true) <= true / 2**96 and h + low_part == h
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_close_distances_are_told_apart_in_twice_the_precision(rng, k):
+    points = 1 + rng.integers(-2, 3, (30, 4)) * 2.0**-52
+    x = rng.normal(size=(100, 4))
+    labels = rng.choice([-1, 1], 30)
+    rho = [[sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(z, p)) for p in points] for z in x]
+    nearest = [sorted(range(30), key=lambda i: (row[i], i))[:k] for row in rho]
+    oracle = NearestNeighborOracle(points, labels, k)
+    assert oracle.nearest(x).tolist() == [row[0] for row in nearest]
+    assert oracle.label(x).tolist() == [np.sign(labels[row].sum()) for row in nearest]
+
+
+def test_no_label_changes_within_the_radius_at_nearly_equal_points(rng, norm):
+    for apart in (1e-3, 1e-9, 1e-13, 1e-15):
+        points = rng.normal(size=(8, 3))
+        oracle = NearestNeighborOracle(np.vstack([points, points + apart * rng.normal(size=(8, 3))]), [1] * 8 + [-1] * 8)
+        x = torch.from_numpy(points[rng.integers(0, 8, 200)] + 0.1 * rng.normal(size=(200, 3)))
+        radius, toward = oracle.radius(x, norm), norm.maximizer(oracle.points[8:] - oracle.points[:8])
+        for step in torch.cat([toward, -toward]):
+            z = x + (radius * (1 - 1e-9))[:, None] * step
+            inside = norm(z - x) < radius  # not so where the radius is below the spacing of floating-point numbers at x
+            assert torch.equal(oracle.label(z)[inside], oracle.label(x)[inside])
 
 
 def test_label_and_radius_do_not_depend_on_the_order_of_reference_points(draw, rng, norm):

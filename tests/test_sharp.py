@@ -34,7 +34,7 @@ def test_neighbour_radius_is_that_of_theorems_a_and_k_from_below(norm, k):
         labels, x = rng.choice([-1.0, 1.0], N), rng.normal(size=(8, d))
         radius = NearestNeighborOracle(points, labels, k).radius(x, norm).numpy()
         expected = np.array([theorem_k(z, points, labels, norm, k) for z in x])
-        assert (radius <= expected).all()
+        assert (radius <= expected * (1 + 1e-12) + 1e-14).all()
         np.testing.assert_allclose(radius, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -77,7 +77,7 @@ def test_linear_radii_are_not_below_those_of_the_paper_and_at_alpha_zero_are_tho
         model = LocallyBiased(score, NearestNeighborOracle(points, labels), alpha, norm)
         paper, sharp = model.certify(x, bound="paper"), model.certify(x)
         assert sharp.source == "Theorem B" and torch.equal(sharp.prediction, paper.prediction)
-        assert (sharp.radius >= paper.radius * (1 - 1e-10) - 1e-13).all()
+        assert (sharp.radius >= paper.radius).all()
         better += int((sharp.radius > paper.radius * (1 + 1e-6)).sum())
         if alpha == 0:
             torch.testing.assert_close(sharp.radius, score.value(x).abs() / norm.dual(score.weight), rtol=1e-10, atol=1e-13)
@@ -166,7 +166,7 @@ def rounding_attack(score, oracle, x, radius, dtype, rng, tries=100):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_no_rounding_attack_succeeds_while_the_naive_radius_falls(dtype, rng):
-    naive_falls = sharp_falls = 0
+    naive_falls = sharp_falls = paper_falls = 0
     for _ in range(100):
         d = int(rng.integers(2, 12))
         score = LinearScore(rng.normal(size=d), rng.normal())
@@ -176,10 +176,11 @@ def test_no_rounding_attack_succeeds_while_the_naive_radius_falls(dtype, rng):
         if dtype == torch.float32:
             weight = score.weight.float()
             naive = ((x @ weight + torch.tensor(score.bias, dtype=dtype)).abs() / torch.linalg.vector_norm(weight)).double()
-        sharp = LocallyBiased(score, oracle, 0.0).certify(x).radius
+        sharp, paper = (LocallyBiased(score, oracle, 0.0).certify(x, bound=bound).radius for bound in ("sharp", "paper"))
         naive_falls += int(rounding_attack(score, oracle, x, naive, dtype, rng).sum())
-        sharp_falls += int(rounding_attack(score, oracle, x, sharp, dtype, rng).sum())
-    assert sharp_falls == 0
+        sharp_falls += int(rounding_attack(score, oracle, x, sharp, dtype, rng, 50).sum())
+        paper_falls += int(rounding_attack(score, oracle, x, paper, dtype, rng, 50).sum())
+    assert sharp_falls == paper_falls == 0
     assert naive_falls > (5_000 if dtype == torch.float64 else 4_000)
 
 
@@ -191,7 +192,7 @@ def test_exact_radii_are_not_below_sharp_ones_and_those_not_below_the_papers(dra
         model = LocallyBiased(LinearScore(rng.normal(size=3), 0.1), NearestNeighborOracle(points, labels), 0.4, attacked)
         paper, sharp, exact = (model.certify(x, bound=bound) for bound in ("paper", "sharp", "exact"))
         assert exact.source == "Theorem C" and torch.equal(exact.prediction, sharp.prediction)
-        assert (exact.radius >= sharp.radius).all() and (sharp.radius >= paper.radius * (1 - 1e-10) - 1e-13).all()
+        assert (exact.radius >= sharp.radius).all() and (sharp.radius >= paper.radius).all()
         larger += int((exact.radius > sharp.radius * (1 + 1e-6)).sum())
     assert larger > 0
 

@@ -9,8 +9,8 @@ from scipy.stats import binom
 from scipy.stats import norm as normal
 from torch.nn.functional import softplus
 
+import lbrs.montecarlo
 import lbrs.scores
-import lbrs.smoothing
 from lbrs import L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, NormalSmoothing, ProbabilityMargin, Score
 from lbrs.scores import sign
 
@@ -204,7 +204,7 @@ def test_normal_smoothing_repeats_itself_with_the_same_seed(rng):
 
 @pytest.mark.parametrize("limit", [2**23, 100])
 def test_normal_smoothing_never_holds_more_noise_than_the_memory_allows(monkeypatch, limit):
-    monkeypatch.setattr(lbrs.smoothing, "ELEMENTS", limit)
+    monkeypatch.setattr(lbrs.montecarlo, "ELEMENTS", limit)
     seen = []
     score = Score(lambda x: seen.append(x.numel()) or x[:, 0].tanh())
     NormalSmoothing(score, 0.1, 130).score(np.zeros((50, 1)))
@@ -268,3 +268,23 @@ def test_certificate_of_normal_smoothing_holds_along_the_steepest_direction(rng)
     assert sure.sum() > 100 and (certificate.kind, certificate.norm, certificate.source) == ("probabilistic", L2, "Theorem 1")
     for z in (x[sure], x[sure] - side[:, None] * radius * (w / np.linalg.norm(w)) * (1 - 1e-9)):
         assert (np.sign(ridge_mean(z, w, sigma)) == side).all()
+
+
+@pytest.mark.parametrize("bound", ["sharp", "paper"])
+def test_a_path_over_alpha_gives_the_certificates_one_by_one(draw, ridge_score, bound, norm):
+    points, labels, x = draw(9, 3, 20)
+    oracle, alphas = NearestNeighborOracle(points, labels), (0.0, 0.2, 3.0)
+    for score in (LinearScore([1.0, -0.5, 0.2], 0.1), ridge_score("tanh", 3, norm)):
+        for neighbor in (None, oracle.radius(x, norm, bound)):
+            path = LocallyBiased(score, oracle, 1.0, norm).certify_path(x, alphas, bound, neighbor)
+            for alpha, found in zip(alphas, path, strict=True):
+                alone = LocallyBiased(score, oracle, alpha, norm).certify(x, bound)
+                assert torch.equal(found.radius, alone.radius) and torch.equal(found.prediction, alone.prediction) and found.source == alone.source
+
+
+def test_a_path_refuses_the_exact_bound_and_radii_of_other_points():
+    model = LocallyBiased(LinearScore([1.0]), NearestNeighborOracle([[0.0], [1.0]], [1, -1]), 1.0)
+    with pytest.raises(ValueError, match="bound must be"):
+        model.certify_path([[0.3]], [0.5], "exact")
+    with pytest.raises(ValueError, match="neighbor"):
+        model.certify_path([[0.3]], [0.5], neighbor=torch.tensor([1.0, 2.0]))

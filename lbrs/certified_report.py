@@ -1,0 +1,120 @@
+"""The tables and computed sentences of the pages on certified radii."""
+
+from typing import Any
+
+import numpy as np
+
+from lbrs.figures import find_curve, shown_alphas
+from lbrs.records import Record
+from lbrs.report import NORMS, Markdown, share, table
+
+
+def largest(record: Record) -> int:
+    """The largest number of reference points of the record."""
+    return max(curve["N"] for curve in record.results["norms"]["l2"]["curves"] if "N" in curve)
+
+
+def shown_radii(values: dict[str, Any]) -> list[int]:
+    """Where in the record's radii the tables look: 0, and a sixth, a third and two thirds of the largest."""
+    last = len(values["radii"]) - 1
+    return [0, last // 6, last // 3, 2 * last // 3]
+
+
+def certified_numbers(record: Record) -> Markdown:
+    """Clean and certified accuracies and average radii of all methods with the whole reference set."""
+    rows, N, sigmas = [], largest(record), record.config["sigmas"]
+    for norm, values in record.results["norms"].items():
+        curves, places = values["curves"], shown_radii(values)
+        rows.append([f"**{NORMS[norm]}**", *(rf"**{'clean' if place == 0 else 'at ' + format(values['radii'][place], 'g')}**" for place in places), "**average**"])
+        entries = [("smooth network", find_curve(curves, method="base"))]
+        for alpha in shown_alphas(values["alpha"]):
+            entries += [(rf"LBRS, Theorem {name}, $\alpha = {alpha:g}$", find_curve(curves, method=method, N=N, alpha=alpha)) for method, name in (("theorem8", "8"), ("sharp", "E'"))]
+        entries.append(("1-NN, Theorem A", find_curve(curves, method="nearest", N=N)))
+        for sigma in sigmas:
+            best = max((curve for curve in curves if curve["method"] == "cohen" and curve["N"] == N and curve["sigma"] == sigma and curve["alpha"] > 0), key=lambda curve: curve["average"])
+            entries += [(rf"Cohen, $\sigma = {sigma:g}$", find_curve(curves, method="cohen", sigma=sigma, N=N, alpha=0.0)),
+                        (rf"Cohen, $\sigma = {sigma:g}$, Theorem H, $\alpha = {best['alpha']:g}$ (the largest average)", best)]
+        rows += [[name, *(f"{curve['certified'][place]:.3f}" for place in places), f"{curve['average']:.4g}"] for name, curve in entries]
+    return table(["method", "", "", "", "", ""], rows)
+
+
+def certified_reading(record: Record) -> Markdown:
+    """Whether, where and at what price LBRS increases certified accuracy over the network's own, in sentences computed from the record."""
+    lines = []
+    for norm, values in record.results["norms"].items():
+        curves, N, places = values["curves"], largest(record), shown_radii(values)
+        base = find_curve(curves, method="base")
+        paths = {alpha: find_curve(curves, method="sharp", N=N, alpha=alpha) for alpha in values["alpha"] if alpha > 0}
+        better = [alpha for alpha, curve in paths.items() if all(curve["certified"][place] > base["certified"][place] for place in places[:3])]
+        radii = " and ".join(f"{values['radii'][place]:g}" for place in places[1:3])
+        if better:
+            best = max(better, key=lambda alpha: sum(paths[alpha]["certified"][place] for place in places[:3]))
+            told = ", ".join(f"{base['certified'][place]:.3f} to {paths[best]['certified'][place]:.3f}" for place in places[:3])
+            lines.append(rf"- **{NORMS[norm]}, $N = {N:,}$.** For $\alpha$ in {_list(better)} LBRS is better than its network on clean images and certified at {radii}, all three. "
+                         rf"At $\alpha = {best:g}$ the three accuracies go from {told}; the average radius from {base['average']:.4g} to {paths[best]['average']:.4g}.")
+        else:
+            lines.append(rf"- **{NORMS[norm]}, $N = {N:,}$.** No $\alpha > 0$ of the grid is better than the network on clean images and certified at {radii}, all three.")
+        lines += [_losses(norm, values, base, paths), *_rivals(values, base, paths, N)]
+    return Markdown("\n".join(lines))
+
+
+def _losses(norm: str, values: dict[str, Any], base: dict[str, Any], paths: dict[float, dict[str, Any]]) -> str:
+    """At which radii which alpha certifies fewer points than the network."""
+    told = []
+    for alpha in shown_alphas(values["alpha"]):
+        gap = np.array(paths[alpha]["certified"]) - np.array(base["certified"])
+        if (gap < 0).any():
+            radius = np.array(values["radii"])[gap < 0]
+            told.append(rf"at $\alpha = {alpha:g}$ for radii from {radius[0]:.3g} to {radius[-1]:.3g}, by up to {-gap.min():.3f}")
+    return f"- It loses {'; '.join(told)}." if told else rf"- In {NORMS[norm]} it loses nowhere on the grid of radii at the values of $\alpha$ that are shown."
+
+
+def _rivals(values: dict[str, Any], base: dict[str, Any], paths: dict[float, dict[str, Any]], N: int) -> list[str]:
+    """LBRS against both of its limits, the network and the nearest neighbour, at the radii of the tables."""
+    nearest, told = find_curve(values["curves"], method="nearest", N=N), []
+    for place in shown_radii(values)[:3]:
+        best = max(paths, key=lambda alpha: paths[alpha]["certified"][place])
+        accuracy, rival = paths[best]["certified"][place], max(base["certified"][place], nearest["certified"][place])
+        where = "clean" if place == 0 else f"at radius {values['radii'][place]:g}"
+        verdict = f"above both by {accuracy - rival:.3f}" if accuracy > rival else "not above both"
+        told.append(rf"{where} its best is {accuracy:.3f} ($\alpha = {best:g}$), {verdict} ({base['certified'][place]:.3f} and {nearest['certified'][place]:.3f})")
+    few = min(curve["N"] for curve in values["curves"] if "N" in curve)
+    little = find_curve(values["curves"], method="nearest", N=few)
+    return [f"- Against its two limits, the network and the nearest neighbour: {'; '.join(told)}.",
+            f"- The average radius of the nearest neighbour is {nearest['average']:.4g}, with $N = {few}$ it is {little['average']:.4g} (clean accuracy "
+            f"{little['certified'][0]:.3f}); that of the network is {base['average']:.4g}."]
+
+
+def cohen_reading(record: Record) -> Markdown:
+    """What a bias adds to Cohen's certificates, in sentences computed from the record."""
+    values, N = record.results["norms"]["l2"], largest(record)
+    lines = []
+    for sigma in record.config["sigmas"]:
+        paths = {alpha: find_curve(values["curves"], method="cohen", sigma=sigma, N=N, alpha=alpha) for alpha in values["alpha"]}
+        plain, best = paths[0.0], max(paths, key=lambda alpha: paths[alpha]["average"])
+        curve = paths[best]
+        gap = np.array(curve["certified"]) - np.array(plain["certified"])
+        told = rf"the largest average radius is {curve['average']:.4g}, at $\alpha = {best:g}$" if best else "no bias of the grid gives a larger one"
+        lines.append(rf"- **$\sigma = {sigma:g}$.** Without a bias the average radius is {plain['average']:.4g}; {told}. The certified accuracy changes there by "
+                     rf"{gap.min():+.3f} to {gap.max():+.3f} over the radii.")
+    nearest = find_curve(values["curves"], method="nearest", N=N)
+    lines.append(rf"- For comparison, the nearest neighbour alone has the average radius {nearest['average']:.4g}: with many reference points a large $\alpha$ mostly returns it.")
+    return Markdown("\n".join(lines))
+
+
+def attack_reading(record: Record) -> Markdown:
+    """What `lbrs.verify` found, and the constants of the networks."""
+    rows = []
+    for norm, values in record.results["norms"].items():
+        attacks = values["attacks"]
+        rows += [[rf"{NORMS[norm]}: certified $L$ of the smooth network, and the median of $\|\nabla g\|_*$", f"{values['L']:.4g} and {values['slope']:.4g}"],
+                 [f"{NORMS[norm]}: bound of the rounding errors of $g$ and its gradient", f"{values['rounding']:.1e}"]]
+        rows.append([rf"{NORMS[norm]}, $N = {attacks['N']:,}$, $\alpha = {attacks['alpha']:g}$: certificates of {attacks['points']} images that `lbrs.verify` broke; median radius / closest flip found",
+                     f"{attacks['broken']}; {attacks['tightness']:.2f}"])
+    base = find_curve(record.results["norms"]["l2"]["curves"], method="base")
+    rows.append([r"clean accuracy of the smooth network for $\ell_2$ (95 % interval over the test points)", share(base["certified"][0], record.test_points)])
+    return table(["quantity", "value"], rows)
+
+
+def _list(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,86 @@
+"""The stages of a computation, each kept until the record is written, and what they run on."""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lbrs._files import write_file
+from lbrs.records import sources_hash, versions
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device for "auto", "cpu", "cuda", "cuda:1", ...; a ValueError for one that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cpu" or (isinstance(device, str) and device.startswith("cuda") and torch.cuda.is_available()):
+        return torch.device(device)
+    raise ValueError(f"device must be 'auto', 'cpu' or, where there is one, 'cuda', got {device!r}")
+
+
+class Stages:
+    """The stages of one computation, each kept in a file until `clear`, so that a stopped run continues.
+
+    Parameters: `folder`; `key`, plain data that together with the sources of lbrs and the versions says what is computed; `title`
+    of the bar and of the folder.
+    """
+
+    def __init__(self, folder: Path, key: list, title: str = "") -> None:
+        content = json.dumps([key, versions(), sources_hash()], sort_keys=True)
+        self.folder = Path(folder) / f"{title}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        self.title = title
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The value of stage `name`: read if it was finished before, else computed and kept."""
+        path = self.folder / f"{name}.pt"
+        if path.is_file():
+            kept = torch.load(path, weights_only=True)
+        else:
+            start = time.perf_counter()
+            value = compute()
+            kept = {"value": value, "seconds": time.perf_counter() - start}
+            write_file(path, lambda file: torch.save(kept, file))
+        self._seconds[name] = kept["seconds"]
+        return kept["value"]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of computation of all stages so far, in all attempts; a stage that is computed within another one counts twice."""
+        return sum(self._seconds.values())
+
+    def progress(self, items: list) -> Iterable:
+        """`items` under a progress bar: on the terminal named by LBRS_PROGRESS, else on standard error if that is a terminal."""
+        from tqdm import tqdm
+
+        terminal = os.environ.get("LBRS_PROGRESS")
+        if not terminal:
+            yield from tqdm(items, desc=self.title, file=sys.stderr, disable=None)
+            return
+        with open(terminal, "w") as file:
+            yield from tqdm(items, desc=self.title, file=file)
+
+    def clear(self) -> None:
+        """Forget these stages, and those that other code or other choices left under the same title."""
+        for folder in self.folder.parent.glob(f"{glob.escape(self.title)}-{'?' * 16}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def generator(device: torch.device | str, *names: object) -> torch.Generator:
+    """A random generator of its own for each purpose, so that no stage depends on what ran before it."""
+    content = hashlib.sha256(json.dumps(names).encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(content[:7], "big"))
+
+
+def accuracy(prediction: Tensor, y: Tensor) -> float:
+    """The share of `prediction` (n,) equal to `y` (n,)."""
+    return (prediction.cpu() == y.cpu()).double().mean().item()

@@ -1,0 +1,224 @@
+"""The gradient-Lipschitz bounds of smooth networks are bounds, are sharp where that can be known, and train."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lbrs import L1, L2, LINF, Norm, data, networks
+from lbrs.curvature import CertifiedLoss, gradient_lipschitz, largest_eigenvalue, layers, rounding, smooth_score
+
+SHAPE = (1, 6, 5)
+norm = pytest.fixture(params=[L1, L2, LINF], ids=str)(lambda request: request.param)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def with_activation(module, widths=(6,)):
+    network = networks.smooth_mlp((4,), widths, generator=seeded(2))
+    return nn.Sequential(*(copy.deepcopy(module) if isinstance(layer, nn.Softplus) else layer for layer in network))
+
+
+NETWORKS = {
+    "mlp": (networks.smooth_mlp(SHAPE, (12,), generator=seeded()), SHAPE),
+    "deep mlp": (networks.smooth_mlp((5,), (8, 7, 6), generator=seeded()), (5,)),
+    "cnn": (networks.smooth_cnn(SHAPE, (3,), generator=seeded()), SHAPE),
+    "deep cnn": (networks.smooth_cnn((2, 6, 5), (3, 4), generator=seeded()), (2, 6, 5)),
+    "tanh": (with_activation(nn.Tanh(), (6, 5)), (4,)),
+    "sigmoid": (with_activation(nn.Sigmoid(), (6, 5)), (4,)),
+    "steep": (with_activation(nn.Softplus(beta=5, threshold=40), (6,)), (4,)),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def made(request):
+    network, shape = NETWORKS[request.param]
+    return copy.deepcopy(network).double(), shape
+
+
+def hessians(network, shape, n=60, spread=3.0):
+    """The Hessians of the network at random points, as (n, d, d)."""
+    x = spread * torch.randn(n, *shape, dtype=torch.float64, generator=seeded(5))
+    d = math.prod(shape)
+    found = [torch.autograd.functional.hessian(lambda v: network(v[None]).sum(), point).reshape(d, d) for point in x]
+    return torch.stack(found)
+
+
+def curvature_of(H, norm):
+    """A lower bound of max ||H u||_* over ||u|| <= 1, exact in l1 and l2."""
+    if norm == L1:
+        return H.abs().amax((1, 2))
+    if norm == L2:
+        return torch.linalg.matrix_norm(H, 2)
+    u = torch.randn(len(H), 200, H.shape[1], dtype=torch.float64, generator=seeded(6)).sign()
+    for _ in range(5):
+        u = (u @ H).sign()
+    return (u @ H).abs().sum(2).amax(1)
+
+
+def test_no_curvature_exceeds_the_constant(made, norm):
+    network, shape = made
+    L = gradient_lipschitz(network, shape, norm)
+    seen = curvature_of(hessians(network, shape), norm).max().item()
+    assert 0.003 * L < seen <= L
+
+
+def test_no_pair_of_points_turns_the_gradient_faster(made, norm):
+    network, shape = made
+    score = smooth_score(network, shape, norm)
+    x = torch.randn(300, *shape, dtype=torch.float64, generator=seeded(1))
+    z = x + torch.logspace(-4, 1, 300, dtype=torch.float64).reshape(-1, *[1] * len(shape)) * torch.randn(x.shape, dtype=torch.float64, generator=seeded(2))
+    gap = norm.dual((score.value_and_gradient(x)[1] - score.value_and_gradient(z)[1]).flatten(1))
+    assert (gap <= score.gradient_lipschitz * norm((x - z).flatten(1)) + 1e-12).all()
+
+
+def test_one_unit_is_bounded_exactly(norm):
+    network = networks.smooth_mlp((7,), (1,), generator=seeded()).double()
+    expected = norm.dual(network[1].weight[0].detach()).item() ** 2 * network[3].weight.abs().item() / 4
+    assert gradient_lipschitz(network, (7,), norm) == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_hidden_layer_is_attained_in_l2_where_all_units_bend_at_once():
+    network = networks.smooth_mlp((7,), (5,), generator=seeded()).double()
+    for layer in (network[1], network[3]):
+        layer.bias.data.zero_()
+    network[3].weight.data.abs_()
+    H = torch.autograd.functional.hessian(lambda v: network(v[None]).sum(), torch.zeros(7, dtype=torch.float64))
+    assert gradient_lipschitz(network, (7,), L2) == pytest.approx(torch.linalg.matrix_norm(H, 2).item(), rel=1e-9)
+
+
+def test_scaling_laws(made, norm):
+    network, shape = made
+    L = gradient_lipschitz(network, shape, norm)
+    last = copy.deepcopy(network)
+    last[-1].weight.data.mul_(-3)
+    assert gradient_lipschitz(last, shape, norm) == pytest.approx(3 * L, rel=1e-9)
+    first = next(layer for layer in network if isinstance(layer, (nn.Linear, nn.Conv2d)))
+    first.weight.data.mul_(2)
+    assert gradient_lipschitz(network, shape, norm) >= 3.99 * L or len(layers(network, shape)) > 2
+    shifted = copy.deepcopy(network)
+    for layer in shifted:
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.data.add_(1)
+    assert gradient_lipschitz(shifted, shape, norm) == pytest.approx(gradient_lipschitz(network, shape, norm), rel=1e-12)
+
+
+def test_a_linear_network_has_no_curvature(norm):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(30, 1))
+    assert gradient_lipschitz(network, SHAPE, norm) == 0
+
+
+def test_a_convolution_is_its_matrix(norm):
+    network = copy.deepcopy(NETWORKS["cnn"][0]).double()
+    first, last = layers(network, SHAPE)
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(30, first.matrix().shape[0]), nn.Softplus(threshold=40), nn.Linear(first.matrix().shape[0], 1)).double()
+    dense[1].weight.data, dense[1].bias.data = first.matrix().detach().clone(), first.bias().detach()
+    dense[3].weight.data, dense[3].bias.data = network[-1].weight.data, network[-1].bias.data
+    x = torch.randn(4, *SHAPE, dtype=torch.float64, generator=seeded())
+    torch.testing.assert_close(dense(x), network(x))
+    assert gradient_lipschitz(dense, SHAPE, norm) == pytest.approx(gradient_lipschitz(network, SHAPE, norm), rel=1e-9)
+
+
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (3, 8), (8, 3), (40, 40)])
+def test_the_eigenvalue_bound_is_above_and_close(m, d):
+    W, D = torch.randn(m, d, dtype=torch.float64, generator=seeded(m)), torch.rand(m, dtype=torch.float64, generator=seeded(d))
+    exact = torch.linalg.eigvalsh(W.T @ (D[:, None] * W))[-1].item()
+    assert exact * (1 - 1e-12) <= largest_eigenvalue(W, D) <= exact * (1 + 1e-9)
+    assert largest_eigenvalue(W, 0 * D) == 0
+    repeated = largest_eigenvalue(torch.eye(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64))
+    assert 1 <= repeated <= 1 + 1e-9
+
+
+def reference(network, x):
+    """g and its gradient of a network of fully connected layers, in extended precision."""
+    a, kept = x.astype(np.longdouble), []
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            W, b = (v.detach().numpy().astype(np.longdouble) for v in (layer.weight, layer.bias))
+            a = W @ a + b
+            kept.append(W)
+        elif isinstance(layer, nn.Softplus):
+            kept.append(1 / (1 + np.exp(-a)))
+            a = np.log1p(np.exp(a))
+    q = np.ones(1, np.longdouble)
+    for item in reversed(kept):
+        q = item.T @ q if item.ndim == 2 else item * q
+    return a[0], q
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps, reason="no extended precision on this machine")
+@pytest.mark.parametrize("widths", [(6,), (40, 30)])
+def test_rounding_errors_are_below_their_bound(norm, widths):
+    network = networks.smooth_mlp((20,), widths, generator=seeded()).double()
+    network[1].weight.data.mul_(5)
+    score = smooth_score(network, (20,), norm)
+    x = torch.empty(50, 20, dtype=torch.float64).uniform_(-10, 10, generator=seeded(3))
+    value, gradient = score.value_and_gradient(x)
+    worst = 0.0
+    for point, g, G in zip(x.numpy(), value.numpy(), gradient, strict=True):
+        exact, slope = reference(network, point)
+        worst = max(worst, abs(float(exact - g)), norm.dual(torch.from_numpy((slope - G.numpy()).astype(np.float64))).item())
+    assert 0 < worst <= score.rounding <= 1e-9
+    assert score.rounding == rounding(network, (20,), norm)
+
+
+def test_the_gradient_of_the_softplus_in_use_does_not_jump():
+    near = torch.tensor([19.999, 20.001, 39.999, 40.001], dtype=torch.float64, requires_grad=True)
+    for threshold, jumps in ((20, True), (networks.SOFT, False)):
+        (slope,) = torch.autograd.grad(nn.functional.softplus(near, threshold=threshold).sum(), near)
+        assert bool((slope[1] - slope[0]) > 1e-10) == jumps and slope[3] == slope[2]
+
+
+@pytest.mark.parametrize(("network", "says"), [
+    (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1)), "smooth activations"),
+    (nn.Sequential(nn.Linear(4, 3), nn.Softplus(), nn.Linear(3, 1)), "threshold"),
+    (nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1)), "between two linear maps"),
+    (nn.Sequential(nn.Softplus(threshold=40), nn.Linear(4, 1)), "begin with"),
+    (nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)), "smooth activations"),
+    (nn.Sequential(nn.Linear(4, 2)), "one number"),
+    (nn.Sequential(nn.Linear(4, 2), nn.Tanh()), "end with"),
+])
+def test_other_networks_are_refused(network, says):
+    with pytest.raises(ValueError, match=says):
+        gradient_lipschitz(network, (4,), L2)
+
+
+def test_other_norms_and_kinds_are_refused():
+    with pytest.raises(ValueError, match="norm must be"):
+        gradient_lipschitz(NETWORKS["mlp"][0], SHAPE, Norm(3))
+    with pytest.raises(TypeError, match="nn.Sequential"):
+        gradient_lipschitz(nn.Linear(3, 1), (3,), L2)
+
+
+def test_the_loss_estimates_the_constant_from_below_and_close_for_one_hidden_layer(norm):
+    network = networks.smooth_mlp(SHAPE, (12,), generator=seeded())
+    loss = CertifiedLoss(SHAPE, norm, 0.5, 0.5, seeded(1))
+    for _ in range(60):
+        estimate = loss.curvature(network).item()
+    L = gradient_lipschitz(network, SHAPE, norm)
+    assert (0.9 if norm == L2 else 0.3) * L < estimate <= L * (1 + 1e-5)
+
+
+def test_without_a_radius_the_loss_is_the_logistic_one():
+    network, x, y = NETWORKS["mlp"][0], torch.randn(9, *SHAPE, generator=seeded()), torch.tensor([1.0, -1, 1] * 3)
+    plain = CertifiedLoss(SHAPE, L2, 0.0, 1.0, seeded())(network, x, y)
+    torch.testing.assert_close(plain, networks.logistic(network, x, y))
+
+
+@pytest.mark.parametrize("norm", [L2, LINF], ids=str)
+def test_training_with_the_loss_certifies_more(norm):
+    task = data.images("digits", 0)
+    certified, radius = [], {L2: 0.4, LINF: 0.06}[norm]
+    for loss in (networks.logistic, CertifiedLoss(task.shape, norm, radius, 0.5, seeded())):
+        network = networks.smooth_mlp(task.shape, (32,), generator=seeded())
+        networks.train(network, task.train_x, task.train_y, epochs=60, generator=seeded(1), loss=loss)
+        score = smooth_score(network, task.shape, norm)
+        value, gradient = score.value_and_gradient(task.test_x)
+        margin = value * task.test_y - radius * norm.dual(gradient.flatten(1)) - radius**2 / 2 * score.gradient_lipschitz
+        certified.append((margin > 0).double().mean().item())
+    assert certified[1] > certified[0] + 0.05
