@@ -1,0 +1,89 @@
+"""Every alpha at once: accuracy and average radius of locally biased smoothing as exact functions of alpha (Proposition L)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lbrs._checks import labels, radii
+from lbrs.scores import Linearization
+from lbrs.smoothing import select
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A step function of alpha >= 0: `values` (m + 1,), of which the i-th holds for jumps[i - 1] < alpha <= jumps[i], `jumps` (m,) rising."""
+
+    jumps: Tensor
+    values: Tensor
+
+    def __call__(self, alpha: object) -> Tensor:
+        """The values at each of `alpha`, any shape."""
+        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=self.jumps.device)
+        return self.values[torch.searchsorted(self.jumps, alpha)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A continuous piecewise linear function of alpha >= 0 with the `values` (m,) at the `knots` (m,), which rise from 0; constant after the last."""
+
+    knots: Tensor
+    values: Tensor
+
+    def __call__(self, alpha: object) -> Tensor:
+        """The values at each of `alpha`, any shape."""
+        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=self.knots.device)
+        right = torch.searchsorted(self.knots, alpha, right=True).clamp(1, max(1, len(self.knots) - 1))
+        if len(self.knots) == 1:
+            return self.values.expand(alpha.shape)
+        low, high = self.knots[right - 1], self.knots[right]
+        share = ((alpha - low) / (high - low)).clamp(0, 1)
+        return self.values[right - 1] * (1 - share) + self.values[right] * share
+
+
+def accuracy_path(local: Linearization, label: Tensor, y: object) -> Steps:
+    """The accuracy of f^mu as a function of alpha, exactly, from one pass (Proposition L).
+
+    f^mu(x) is the oracle's `label` (n,) where alpha > |g(x)|/||grad g(x)||_* and sign g(x) elsewhere, so the accuracy changes only at the crossings of the points where
+    the two differ. Parameters: `local`, of the score at the n points; `y` (n,) in {-1, +1}.
+
+    >>> local = Linearization(torch.ones(3), torch.ones(3), torch.ones(3), torch.tensor([1.0, 2.0, 3.0]))
+    >>> accuracy_path(local, torch.tensor([1.0, -1.0, -1.0]), [1, 1, -1])([0.0, 2.5, 4.0])
+    tensor([0.6667, 0.3333, 0.6667], dtype=torch.float64)
+    """
+    y = labels("y", y, len(local.base)).to(local.base)
+    before = select(local, label, 0.0)
+    gain = (label.to(y) == y).double() - (before == y).double()
+    moves = (gain != 0) & torch.isfinite(local.crossing) & (local.crossing > 0)
+    jumps, where = local.crossing[moves].unique(return_inverse=True)
+    steps = torch.zeros_like(jumps).index_add_(0, where, gain[moves])
+    start = (before == y).double().sum()
+    at_zero = gain[(local.crossing == 0) & (gain != 0)].sum()
+    if at_zero != 0:
+        jumps, steps = torch.cat([torch.zeros_like(jumps[:1]) if len(jumps) else jumps.new_zeros(1), jumps]), torch.cat([at_zero[None], steps])
+    values = torch.cat([start[None], start + steps.cumsum(0)]) / max(1, len(y))
+    return Steps(jumps.double(), values)
+
+
+def radius_path(distance: Tensor, agrees: Tensor, neighbor: Tensor, weight: Tensor | None = None) -> Line:
+    """The average radius of Theorems B and H as a function of alpha, exactly: it is piecewise linear.
+
+    With D = |h|/K and nb = R_nb, a point where the base classifier and the oracle agree has min{D + alpha, nb} if nb >= D, else max{nb, D - alpha}; one where they do not
+    has D - alpha up to alpha = D, where its prediction turns, and min{alpha - D, nb} from there on.
+
+    Parameters, each (n,): `distance` D >= 0, finite; `agrees`, bool, sign h(x) = yhat(x); `neighbor` nb, finite; `weight`, 1 by default, of each point in the sum that
+    is divided by n.
+    """
+    D, nb = radii("distance", distance, len(distance)), radii("neighbor", neighbor, len(distance)).to(distance)
+    if not torch.isfinite(D).all() or not torch.isfinite(nb).all():
+        raise ValueError("distance and neighbor must be finite along a path, got infinity")
+    weight = torch.ones_like(D) if weight is None else weight.to(D)
+    up, zero = torch.where(nb >= D, 1.0, -1.0), torch.zeros_like(D)
+    bends = [(zero, torch.where(agrees, up, -1.0)), (torch.where(agrees, (nb - D).abs(), D), torch.where(agrees, -up, 2.0)),
+             (torch.where(agrees, zero, D + nb), torch.where(agrees, 0.0, -1.0))]
+    places, turns = torch.cat([place for place, _ in bends]), torch.cat([turn * weight for _, turn in bends])
+    knots, where = torch.cat([places, places.new_zeros(1)]).unique(return_inverse=True)
+    turns = torch.zeros_like(knots).index_add_(0, where[:-1], turns)
+    slopes = turns.cumsum(0)
+    rise = torch.cat([slopes.new_zeros(1), (slopes[:-1] * knots.diff()).cumsum(0)])
+    return Line(knots, ((D * weight).sum() + rise) / max(1, len(D)))

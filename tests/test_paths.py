@@ -1,0 +1,72 @@
+"""The paths over alpha are the classifier and its radius at every alpha, against brute force."""
+
+import numpy as np
+import pytest
+import torch
+
+from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle
+from lbrs.certificates import theorem_h
+from lbrs.paths import accuracy_path, radius_path
+from lbrs.smoothing import select
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(params=[L1, L2, LINF], ids=str)
+def problem(request, draw, rng):
+    points, labels, x = draw(12, 3, 150)
+    x[:4] = np.round(x[:4])
+    score, oracle = LinearScore([1.0, -2.0, 0.5], 0.25), NearestNeighborOracle(points, labels)
+    return score, oracle, torch.from_numpy(x), torch.from_numpy(rng.choice([-1.0, 1.0], 150)), request.param
+
+
+def alphas(problem, rng):
+    score, _, x, _, norm = problem
+    crossing = score.linearize(x, norm).crossing
+    return torch.cat([torch.zeros(1, dtype=torch.float64), torch.from_numpy(rng.exponential(2.0, 1000)), crossing, crossing * (1 + 1e-12), torch.tensor([1e300], dtype=torch.float64)])
+
+
+def test_the_accuracy_path_is_the_accuracy_at_every_alpha(problem, rng):
+    score, oracle, x, y, norm = problem
+    path, grid = accuracy_path(score.linearize(x, norm), oracle.label(x), y), alphas(problem, rng)
+    brute = torch.stack([(LocallyBiased(score, oracle, alpha, norm).predict(x) == y).double().mean() for alpha in grid.tolist()])
+    torch.testing.assert_close(path(grid), brute, rtol=0, atol=1e-12)
+    assert len(path.values) == len(path.jumps) + 1 and (path.jumps.diff() > 0).all()
+    assert path.values[-1] == pytest.approx((oracle.label(x) == y).double().mean().item())
+
+
+def test_points_on_the_boundary_and_points_without_a_gradient(rng):
+    score = LinearScore([1.0, 0.0], 0.0)
+    x, y, label = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([-1.0, 1.0, 1.0]), torch.tensor([-1.0, -1.0, 1.0])
+    path = accuracy_path(score.linearize(x, L2), label, y)
+    for alpha in (0.0, 1e-300, 0.5, 1.0, 1.5):
+        brute = (select(score.linearize(x, L2), label, alpha) == y).double().mean()
+        assert path(alpha) == brute
+    flat = LinearScore([0.0, 0.0], 1.0).linearize(x, L2)
+    assert len(accuracy_path(flat, label, y).jumps) == 0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_radius_path_is_the_average_radius_at_every_alpha(problem, rng, weighted):
+    score, oracle, x, y, norm = problem
+    local, label, neighbor = score.linearize(x, norm), oracle.label(x), oracle.radius(x, norm)
+    agrees, weight = local.base == label, torch.from_numpy(rng.random(len(x))) if weighted else None
+    path = radius_path(local.crossing, agrees, neighbor, weight)
+    for alpha in alphas(problem, rng)[:-1].tolist()[::7]:
+        prediction = select(local, label, alpha)
+        radius = theorem_h(prediction * local.value / local.slope, prediction == label, neighbor, alpha)
+        assert path(alpha).item() == pytest.approx((radius * (1 if weight is None else weight)).mean().item(), rel=1e-9, abs=1e-9)
+    assert path.knots[0] == 0 and (path.knots.diff() > 0).all()
+    assert path(1e12).item() == pytest.approx((neighbor * (1 if weight is None else weight)).mean().item(), rel=1e-9)
+
+
+def test_one_point_by_hand():
+    agree = radius_path(torch.tensor([2.0]), torch.tensor([True]), torch.tensor([0.5]))
+    disagree = radius_path(torch.tensor([2.0]), torch.tensor([False]), torch.tensor([0.5]))
+    assert agree([0.0, 1.0, 1.5, 9.0]).tolist() == [2.0, 1.0, 0.5, 0.5]
+    assert disagree([0.0, 1.0, 2.0, 2.25, 2.5, 9.0]).tolist() == [2.0, 1.0, 0.0, 0.25, 0.5, 0.5]
+
+
+def test_infinite_radii_are_refused():
+    with pytest.raises(ValueError, match="finite"):
+        radius_path(torch.tensor([1.0]), torch.tensor([True]), torch.tensor([torch.inf]))
