@@ -54,12 +54,16 @@ def array(name: str, values: object) -> Tensor:
     if result.dtype == torch.bool or result.is_complex():
         raise TypeError(f"{name} must hold real numbers, got dtype {result.dtype}")
     result = result.to(torch.float64)
-    if (result[torch.isfinite(result)].abs() > 1e150).any():
-        raise ValueError(f"{name} must hold numbers of at most 1e150 in size, so that their squares can be computed, got {result.abs().max().item():g}")
-    bad = (~torch.isfinite(result)).sum().item()
-    if bad:
-        raise ValueError(f"{name} must hold finite numbers only, got {bad} NaN or infinite of {result.numel()}")
+    if result.numel() and not max(-result.min().item(), result.max().item()) <= 1e150:
+        _refuse(name, result)
     return result
+
+
+def _refuse(name: str, values: Tensor) -> None:
+    finite = torch.isfinite(values)
+    if (values[finite].abs() > 1e150).any():
+        raise ValueError(f"{name} must hold numbers of at most 1e150 in size, so that their squares can be computed, got {values.abs().max().item():g}")
+    raise ValueError(f"{name} must hold finite numbers only, got {(~finite).sum().item()} NaN or infinite of {values.numel()}")
 
 
 def batch(name: str, values: object, shape: tuple[int, ...] | None = None) -> Tensor:

@@ -71,34 +71,42 @@ def _losses(norm: str, values: dict[str, Any], base: dict[str, Any], paths: dict
 
 def _rivals(values: dict[str, Any], base: dict[str, Any], paths: dict[float, dict[str, Any]], N: int) -> list[str]:
     """LBRS against both of its limits, the network and the nearest neighbour, at the radii of the tables."""
-    nearest, told = find_curve(values["curves"], method="nearest", N=N), []
-    for place in shown_radii(values)[:3]:
-        best = max(paths, key=lambda alpha: paths[alpha]["certified"][place])
-        accuracy, rival = paths[best]["certified"][place], max(base["certified"][place], nearest["certified"][place])
-        where = "clean" if place == 0 else f"at radius {values['radii'][place]:g}"
-        verdict = f"above both by {accuracy - rival:.3f}" if accuracy > rival else "not above both"
-        told.append(rf"{where} its best is {accuracy:.3f} ($\alpha = {best:g}$), {verdict} ({base['certified'][place]:.3f} and {nearest['certified'][place]:.3f})")
     few = min(curve["N"] for curve in values["curves"] if "N" in curve)
-    little = find_curve(values["curves"], method="nearest", N=few)
-    return [f"- Against its two limits, the network and the nearest neighbour: {'; '.join(told)}.",
+    nearest, little = (find_curve(values["curves"], method="nearest", N=count) for count in (N, few))
+    scarce = {alpha: find_curve(values["curves"], method="sharp", N=few, alpha=alpha) for alpha in paths}
+    told = [rf"at $\alpha = {alpha:g}$ by {_gaps(values, base, scarce[alpha])}" for alpha in shown_alphas(values["alpha"])]
+    return [f"- With only {few} reference points its certified accuracies differ from the network's, on clean images and at these radii, {'; '.join(told)}.",
+            f"- With $N = {N:,}$ against its two limits, the network and the nearest neighbour: {_best(values, base, nearest, paths)}.",
             f"- The average radius of the nearest neighbour is {nearest['average']:.4g}, with $N = {few}$ it is {little['average']:.4g} (clean accuracy "
             f"{little['certified'][0]:.3f}); that of the network is {base['average']:.4g}."]
+
+
+def _gaps(values: dict[str, Any], base: dict[str, Any], curve: dict[str, Any]) -> str:
+    return ", ".join(f"{curve['certified'][place] - base['certified'][place]:+.3f}" for place in shown_radii(values)[:3])
+
+
+def _best(values: dict[str, Any], base: dict[str, Any], nearest: dict[str, Any], paths: dict[float, dict[str, Any]]) -> str:
+    """At each radius of the tables, the largest certified accuracy over alpha > 0, and whether it is above both limits."""
+    told = []
+    for place in shown_radii(values):
+        best = max(paths, key=lambda alpha: paths[alpha]["certified"][place])
+        accuracy, limits = paths[best]["certified"][place], (base["certified"][place], nearest["certified"][place])
+        where = "on clean images" if place == 0 else f"at radius {values['radii'][place]:g}"
+        verdict = f"above both by {accuracy - max(limits):.3f}" if accuracy > max(limits) else "not above both"
+        told.append(rf"{where} its best is {accuracy:.3f} ($\alpha = {best:g}$), {verdict} ({limits[0]:.3f} and {limits[1]:.3f})")
+    return "; ".join(told)
 
 
 def cohen_reading(record: Record) -> Markdown:
     """What a bias adds to Cohen's certificates, in sentences computed from the record."""
     values, N = record.results["norms"]["l2"], largest(record)
-    lines = []
+    nearest = find_curve(values["curves"], method="nearest", N=N)
+    lines = ["Against Cohen's smoothing without a bias and the nearest neighbour, the two limits of Theorem H:\n"]
     for sigma in record.config["sigmas"]:
         paths = {alpha: find_curve(values["curves"], method="cohen", sigma=sigma, N=N, alpha=alpha) for alpha in values["alpha"]}
-        plain, best = paths[0.0], max(paths, key=lambda alpha: paths[alpha]["average"])
-        curve = paths[best]
-        gap = np.array(curve["certified"]) - np.array(plain["certified"])
-        told = rf"the largest average radius is {curve['average']:.4g}, at $\alpha = {best:g}$" if best else "no bias of the grid gives a larger one"
-        lines.append(rf"- **$\sigma = {sigma:g}$.** Without a bias the average radius is {plain['average']:.4g}; {told}. The certified accuracy changes there by "
-                     rf"{gap.min():+.3f} to {gap.max():+.3f} over the radii.")
-    nearest = find_curve(values["curves"], method="nearest", N=N)
-    lines.append(rf"- For comparison, the nearest neighbour alone has the average radius {nearest['average']:.4g}: with many reference points a large $\alpha$ mostly returns it.")
+        plain = paths.pop(0.0)
+        lines.append(rf"- **$\sigma = {sigma:g}$.** {_sentence(_best(values, plain, nearest, paths))}. The average radius without a bias is {plain['average']:.4g}, "
+                     rf"at $\alpha = {min(paths):g}$ it is {paths[min(paths)]['average']:.4g}, and at $\alpha = {max(paths):g}$ {paths[max(paths)]['average']:.4g}; the nearest neighbour has {nearest['average']:.4g}.")
     return Markdown("\n".join(lines))
 
 
@@ -114,6 +122,10 @@ def attack_reading(record: Record) -> Markdown:
     base = find_curve(record.results["norms"]["l2"]["curves"], method="base")
     rows.append([r"clean accuracy of the smooth network for $\ell_2$ (95 % interval over the test points)", share(base["certified"][0], record.test_points)])
     return table(["quantity", "value"], rows)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _list(values: list[float]) -> str:

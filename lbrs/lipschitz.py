@@ -35,7 +35,7 @@ class LipschitzScore(Score):
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], lipschitz: float, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
+                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
         super().__init__(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
         self.lipschitz = number("lipschitz", lipschitz, low=0)
 

@@ -22,7 +22,7 @@ def normal_draws(score: Score, x: Tensor, sigma: float, m: int, generator: torch
         rows = slice(start, min(start + step, len(x)))
         part = x[rows].to(score.device, score.dtype)
         noise = torch.randn(len(part), m, *x.shape[1:], dtype=part.dtype, device=part.device, generator=generator)
-        yield rows, noise, score.value((part[:, None] + sigma * noise).flatten(0, 1)).reshape(len(part), m)
+        yield rows, noise, score.raw(torch.add(part[:, None], noise, alpha=sigma).flatten(0, 1)).reshape(len(part), m)
 
 
 def refuse_unbounded(values: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class SampledScore(Score):
     least = 1
 
     def __init__(self, score: Score | Callable[[Tensor], Tensor], sigma: float, samples: int = 10_000, generator: torch.Generator | None = None, *,
-                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 1024) -> None:
+                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 256) -> None:
         if not isinstance(score, Score) and not callable(score) or isinstance(score, SampledScore):
             raise TypeError(f"score must be a Score or map a tensor (n, *shape) to (n,), got {type(score).__name__}")
         self.base = score if isinstance(score, Score) else Score(score, dtype=dtype, device=device, batch_size=batch_size)

@@ -75,7 +75,7 @@ class MulticlassLocallyBiased:
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], lipschitz: object, points: object, labels: object, alpha: float, norm: Norm = L2, *,
-                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
+                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
         self.alpha, self.norm = number("alpha", alpha, low=0), as_norm("norm", norm)
         self.score_function = ClassScores(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
         self.oracle = ClassOracle(points, labels)

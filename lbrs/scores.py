@@ -49,7 +49,7 @@ class Score:
         (n, *shape) and radii (n,) to constants (n,) that hold for x, z in the closed balls of these radii around the points, so
         that they grow with the radius; inf where there is none.
     dtype, device: what `function` computes in and on; a module's own by default, else float64 on the CPU.
-    batch_size: most points handed to `function` at once.
+    batch_size: most points handed to `function` at once; 256 keeps a small network within a processor's cache, a GPU does well with thousands.
     rounding: how far at most the computed g is from g, as a share of 1 + |g|, and its gradient, as a share of 1 + ||grad g||_*; sharp
         certificates allow for it. By default 1e-10 in float64 and 1e-4 in other types.
 
@@ -70,16 +70,16 @@ class Score:
     certify_biased: Callable | None = None  # a kind of score with a theorem of its own certifies its locally biased classifier itself
 
     def __init__(self, function: Callable[[Tensor], Tensor], gradient_lipschitz: Constant | None = None, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
+                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
         if not callable(function):
             raise TypeError(f"function must map a tensor (n, *shape) to (n,), got {type(function).__name__}")
         self.function = function
         given = gradient_lipschitz is None or callable(gradient_lipschitz)
         self.gradient_lipschitz = gradient_lipschitz if given else number("gradient_lipschitz", gradient_lipschitz, low=0)
-        self.batch_size = integer("batch_size", batch_size, low=1)
         weight = next(function.parameters(), None) if isinstance(function, nn.Module) else None
         self.dtype = dtype or (torch.float64 if weight is None else weight.dtype)
         self.device = torch.device(device or ("cpu" if weight is None else weight.device))
+        self.batch_size = integer("batch_size", batch_size, low=1)
         default = 1e-10 if self.dtype == torch.float64 else 1e-4
         self.rounding = default if rounding is None else number("rounding", rounding, low=0, high=1)
         if isinstance(function, nn.Module):
@@ -120,6 +120,10 @@ class Score:
 
     def value(self, x: object) -> Tensor:
         """g at the points `x` (n, *shape), as float64 (n,)."""
+        return self.raw(batch("x", x))
+
+    def raw(self, x: Tensor) -> Tensor:
+        """As `value`, for a tensor of any floating type that needs no check: many noisy copies of a point cost no copy in float64."""
         return self._map(x, lambda part: self._output(part, grad=False)[1].to(torch.float64))
 
     def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
@@ -139,9 +143,8 @@ class Score:
     def _step(self, x: Tensor) -> int:
         return max(1, min(self.batch_size, ELEMENTS // max(1, x[0].numel() if len(x) else 1)))
 
-    def _map(self, x: object, evaluate: Callable[[Tensor], Tensor]) -> Tensor:
-        x = batch("x", x)
-        return torch.cat([evaluate(part) for part in x.split(self._step(x))]) if len(x) else x.new_zeros(0)
+    def _map(self, x: Tensor, evaluate: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([evaluate(part) for part in x.split(self._step(x))]) if len(x) else torch.zeros(0, dtype=torch.float64, device=x.device)
 
     def _output(self, x: Tensor, grad: bool = True) -> tuple[Tensor, Tensor]:
         """The input as `function` sees it, and its checked output (n,)."""
@@ -235,8 +238,11 @@ class LinearScore(Score):
 
     def value(self, x: object) -> Tensor:
         """a^T x + b at the points `x` (n, *shape), as float64 (n,)."""
-        x = batch("x", x, tuple(self.weight.shape)).to(self.device)
-        return self._affine(x)
+        return self.raw(batch("x", x, tuple(self.weight.shape)))
+
+    def raw(self, x: Tensor) -> Tensor:
+        """a^T x + b, as `Score.raw`."""
+        return self._affine(x.to(self.device, torch.float64))
 
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """As `Score.linearize`; ||a||_* is computed once."""
@@ -256,7 +262,7 @@ class ProbabilityMargin(Score):
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], gradient_lipschitz: Constant | None = None, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 1024, rounding: float | None = None) -> None:
+                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
         super().__init__(network, gradient_lipschitz, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
 
     def _squeeze(self, output: object, n: int) -> Tensor:
@@ -266,15 +272,15 @@ class ProbabilityMargin(Score):
 
     def logit(self, x: object) -> Tensor:
         """The logit z at the points `x` (n, *shape), as float64 (n,)."""
-        return super().value(x)
+        return super().raw(batch("x", x))
 
     def logit_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
         """z (n,) and grad z (n, *shape) at the points `x` (n, *shape), as float64."""
         return super().value_and_gradient(x)
 
-    def value(self, x: object) -> Tensor:
-        """tanh(z/2) at the points `x` (n, *shape), as float64 (n,)."""
-        return (self.logit(x) / 2).tanh()
+    def raw(self, x: Tensor) -> Tensor:
+        """tanh(z/2), as `Score.raw`."""
+        return (super().raw(x) / 2).tanh()
 
     def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
         """tanh(z/2) (n,) and its gradient grad z / (2 cosh(z/2)^2) (n, *shape), as float64."""

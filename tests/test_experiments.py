@@ -5,11 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from lbrs import data, experiments, report
-from lbrs.experiments import ImagesConfig, Outcome, SpiralConfig, Stages, run, run_or_published
+from lbrs import data, experiments, report, stages
+from lbrs.configs import ImagesConfig, SpiralConfig
+from lbrs.experiments import Outcome, run, run_or_published
+from lbrs.stages import Stages
 
 TINY = {
-    "spiral": SpiralConfig(train_points=60, reference_points=30, test_points=50, alpha_points=6, raster=8),
+    "spiral": SpiralConfig(train_points=60, reference_points=30, test_points=50, alpha_points=6, raster=8, exact_points=4, exact_alphas=(0.0, 1.0), exact_radii=(0.5, 1.0)),
     "digits": ImagesConfig(dataset="digits", test_points=30, channels=(4, 4, 4), epochs=2, sigma_points=3, alpha_points=7, radius_points=2, samples=40),
 }
 
@@ -34,7 +36,7 @@ def test_two_runs_with_one_seed_agree_and_another_seed_differs(tiny, tmp_path):
 def test_a_stopped_run_continues_and_ends_with_the_same_record(tiny, tmp_path, monkeypatch):
     name, config = tiny
     whole = run(config, run=name, profile="quick", seed=0, folder=tmp_path / "a" / "records")
-    computed, finish = [], experiments.write_file
+    computed, finish = [], stages.write_file
 
     def stop_late(path, write):
         finish(path, write)
@@ -43,11 +45,11 @@ def test_a_stopped_run_continues_and_ends_with_the_same_record(tiny, tmp_path, m
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "write_file", stop_late)
+        patch.setattr(stages, "write_file", stop_late)
         with pytest.raises(KeyboardInterrupt):
             run(config, run=name, profile="quick", seed=0, folder=tmp_path / "b" / "records")
     before = list(computed)
-    monkeypatch.setattr(experiments, "write_file", lambda path, write: (finish(path, write), computed.append(path.name)))
+    monkeypatch.setattr(stages, "write_file", lambda path, write: (finish(path, write), computed.append(path.name)))
     again = run(config, run=name, profile="quick", seed=0, folder=tmp_path / "b" / "records")
     assert content(again) == content(whole)
     assert len(set(computed)) == len(computed) and set(before) <= set(computed)
@@ -58,7 +60,7 @@ def test_stages_of_other_choices_or_other_code_are_not_reused(tmp_path, monkeypa
     assert Stages(tmp_path, ["a"])("x", lambda: 1) == 1
     assert Stages(tmp_path, ["a"])("x", lambda: 2) == 1
     assert Stages(tmp_path, ["b"])("x", lambda: 3) == 3
-    monkeypatch.setattr(experiments, "sources_hash", lambda: "changed")
+    monkeypatch.setattr(stages, "sources_hash", lambda: "changed")
     assert Stages(tmp_path, ["a"])("x", lambda: 4) == 4
 
 
@@ -91,7 +93,8 @@ def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "change"), [
-    (SpiralConfig, dict(turns=0.0)), (SpiralConfig, dict(alpha_points=0)), (SpiralConfig, dict(shown_alphas=(-1.0,))), (ImagesConfig, dict(alpha=-1.0)),
+    (SpiralConfig, dict(turns=0.0)), (SpiralConfig, dict(alpha_points=0)), (SpiralConfig, dict(shown_alphas=(-1.0,))), (SpiralConfig, dict(exact_points=0)),
+    (SpiralConfig, dict(exact_alphas=(-1.0,))), (SpiralConfig, dict(exact_radii=(float("nan"),))), (ImagesConfig, dict(alpha=-1.0)),
     (ImagesConfig, dict(samples=0)), (ImagesConfig, dict(error=float("nan"))), (ImagesConfig, dict(radii=(float("inf"),))), (ImagesConfig, dict(noise="none"))])
 def test_bad_choices_are_named(kind, change):
     with pytest.raises((ValueError, TypeError), match=next(iter(change))):
@@ -128,5 +131,5 @@ def test_an_outcome_shows_as_a_sentence_and_as_data(tmp_path):
 
 
 def test_generators_differ_by_purpose_and_repeat():
-    draws = [torch.rand(3, generator=experiments.generator("cpu", *names)).tolist() for names in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))]
+    draws = [torch.rand(3, generator=stages.generator("cpu", *names)).tolist() for names in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))]
     assert draws[0] == draws[1] and len({tuple(d) for d in draws}) == 3
