@@ -159,7 +159,7 @@ def certified_accuracy(record: Record) -> dict[str, Any]:
             ax.locator_params(axis="x", nbins=4)
             ax.set(title=f"{NORM_NAMES[norm]}, $N={N:,}$", xlabel=f"radius ({NORM_NAMES[norm]}, pixel units)", ylim=(-0.02, 1.02))
         note = ", ".join(rf"$\alpha_{place + 1}={a:g}$" for place, a in enumerate(shown))
-        row[0].text(0.04, 0.04, note, transform=row[0].transAxes, fontsize="x-small", color="0.25")
+        row[0].text(0.04, 0.04, note, transform=row[0].transAxes, fontsize="x-small", color="0.25", backgroundcolor=(1, 1, 1, 0.7))
         row[0].set_ylabel("certified accuracy (share of test points)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=6, loc="lower center", bbox_to_anchor=(0.5, 0.022), fontsize="small")
     _finish(figure, record, bottom=0.075)
@@ -230,7 +230,7 @@ def spiral_sharpness(record: Record) -> dict[str, Any]:
         for ax in row:
             ax.set_xlabel(r"$\alpha$ (units of $x$)")
     axes[0, 0].legend(fontsize="small")
-    _finish(figure, record)
+    _finish(figure, record, points=min(record.test_points, record.config["exact_points"]))
     return norms
 
 
@@ -276,6 +276,6 @@ def _hyperplane(ax: Axes, weight: list[float], bias: float, side: float) -> None
     ax.plot(*ends.T, color="black", linewidth=3, label="SVM boundary")
 
 
-def _finish(figure: Figure, record: Record, bottom: float = 0.03) -> None:
+def _finish(figure: Figure, record: Record, bottom: float = 0.03, points: int | None = None) -> None:
     figure.tight_layout(rect=(0, bottom, 1, 1))
-    figure.text(0.995, 0.005, f"profile {record.profile} · seed {record.seed} · {record.test_points:,} test points", ha="right", va="bottom", fontsize="x-small", color="0.35")
+    figure.text(0.995, 0.005, f"profile {record.profile} · seed {record.seed} · {points or record.test_points:,} test points", ha="right", va="bottom", fontsize="x-small", color="0.35")
