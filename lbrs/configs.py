@@ -99,13 +99,18 @@ class CertifiedConfig:
                counts=("width", "epochs", "noisy_epochs", "radius_points", "samples", "attacked"))
         integer("train_points", self.train_points, low=2)
         number("confidence", self.confidence, low=0, high=1, open_low=True, open_high=True)
-        for sigma in self.sigmas:
-            number("sigmas", sigma, low=0, open_low=True)
+        for name in ("sigmas", "reference_points", "alphas", "linf_alphas"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not values or list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must hold at least one value, each larger than the one before, got {values!r}")
+        number("sigmas", self.sigmas[0], low=0, open_low=True)
         for count in self.reference_points:
             integer("reference_points", count, low=2)
+        for width in self.channels:
+            integer("channels", width, low=1)
         for name in ("alphas", "linf_alphas"):
-            if 0 not in getattr(self, name) or len(getattr(self, name)) < 4:
-                raise ValueError(f"{name} must hold 0, the base network, and at least three other values, got {getattr(self, name)}")
+            if getattr(self, name)[0] != 0 or len(getattr(self, name)) < 4:
+                raise ValueError(f"{name} must begin with 0, the base network, and hold at least three other values, got {getattr(self, name)}")
 
 
 Config = SpiralConfig | ImagesConfig | CertifiedConfig

@@ -117,7 +117,8 @@ class _Search:
         s = float(model.prediction[i])
         self.w = -s * model.w
         self.c = {y: float(np.clip(s * (model.R[i] + y * model.alpha) - model.error[i], -FAR, FAR)) for y in model.groups}
-        self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := model.groups.get(-y, ()))}
+        opposite = model.groups if model.alpha > 0 else {}  # at alpha = 0 the oracle has no say
+        self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := opposite.get(-y, ()))}
         self.rounding, self.limits, (low, high) = model.rounding, model.box, model.box
         self.box = low - self.x, np.where(self.x < high, np.nextafter(high - self.x, np.inf), 0.0)
         edge = high * _length(np.ones_like(self.x), self.norm.p)
@@ -205,7 +206,7 @@ class _Search:
 
     def violated(self, y: float, j: int, d: np.ndarray, members: np.ndarray, push: float) -> np.ndarray:
         """At most 16 further points of I_{-y} to which x + d is nearer than to x_j; where there are few points, all that may matter."""
-        others = np.setdiff1d(self.groups.get(-y, ()), members).astype(int)
+        others = np.setdiff1d(self.groups[-y] if y in self.first else (), members).astype(int)
         others = others[np.argsort(self.half[others] - self.V[others] @ d)[:64]]
         u, h = self.bisectors(j, others)
         over, size = h + push - u @ d, _length(d, self.norm.p)

@@ -81,7 +81,7 @@ def spiral(config: SpiralConfig, seed: int, device: torch.device, stages: Stages
     """Section 5.1: a linear SVM on the spiral; decision regions, radii of Theorem 6 and accuracy over alpha (Figures 1 and 2)."""
     task = data.spiral(seed, train_points=config.train_points, reference_points=config.reference_points, test_points=config.test_points,
                        turns=config.turns, jitter=config.jitter)
-    results = stages("spiral", lambda: _spiral(config, task, device, stages))
+    results = stages("spiral", lambda: _spiral(config, task, device))
     jobs = [(norm, alpha) for norm in (L2, LINF) for alpha in config.exact_alphas]
     found = [stages(f"exact-{norm}-{alpha:g}", lambda norm=norm, alpha=alpha: _sharpness(config, task, norm, alpha)) for norm, alpha in stages.progress(jobs)]
     for norm in (L2, LINF):
@@ -111,15 +111,14 @@ def _sharpness(config: SpiralConfig, task: data.BinaryTask, norm: Norm, alpha: f
     return found
 
 
-def _spiral(config: SpiralConfig, task: data.BinaryTask, device: torch.device, stages: Stages) -> dict[str, Any]:
+def _spiral(config: SpiralConfig, task: data.BinaryTask, device: torch.device) -> dict[str, Any]:
     score, oracle = _classifier(config, task, device)
     x, y = task.test_x.to(device), task.test_y
     alphas = torch.linspace(0, config.alpha_max, config.alpha_points, dtype=torch.float64).tolist()
     results: dict[str, Any] = {"alpha": alphas, "norms": {}, "svm": {"weight": score.weight.tolist(), "bias": score.bias}}
     for norm in (L2, LINF):
-        models = [LocallyBiased(score, oracle, alpha, norm) for alpha in alphas]
-        certificates = [model.certify(x, bound="paper") for model in stages.progress(models)]
-        sharp = [model.certify(x, bound="sharp") for model in stages.progress(models)]
+        model = LocallyBiased(score, oracle, 0.0, norm)
+        certificates, sharp = (model.certify_path(x, alphas, bound) for bound in ("paper", "sharp"))
         right = [(c.prediction.cpu() == y) for c in certificates]
         base = score.linearize(x, norm)
         results["norms"][str(norm)] = {

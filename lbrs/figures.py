@@ -236,7 +236,9 @@ def spiral_sharpness(record: Record) -> dict[str, Any]:
 
 def shown_alphas(alphas: list[float]) -> tuple[float, ...]:
     """The three values of a grid of alphas that figures and tables show: a small, a middle and a large one."""
-    return tuple(alphas[place] for place in sorted({len(alphas) // 3, len(alphas) // 2 + 1, len(alphas) - 2}))
+    low = max(1, len(alphas) // 3)
+    high = max(len(alphas) - 2, low + 2)
+    return tuple(alphas[place] for place in (low, (low + high + 1) // 2, high))
 
 
 def find_curve(curves: list[dict[str, Any]], **key: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def accuracy_path(local: Linearization, label: Tensor, y: object) -> Steps:
     f^mu(x) is the oracle's `label` (n,) where alpha > |g(x)|/||grad g(x)||_* and sign g(x) elsewhere, so the accuracy changes only at the crossings of the points where
     the two differ. Parameters: `local`, of the score at the n points; `y` (n,) in {-1, +1}.
 
-    >>> local = Linearization(torch.ones(3), torch.ones(3), torch.ones(3), torch.tensor([1.0, 2.0, 3.0]))
+    >>> local = Linearization(torch.ones(3), torch.ones(3), torch.ones(3), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
     >>> accuracy_path(local, torch.tensor([1.0, -1.0, -1.0]), [1, 1, -1])([0.0, 2.5, 4.0])
     tensor([0.6667, 0.3333, 0.6667], dtype=torch.float64)
     """
@@ -55,14 +55,14 @@ def accuracy_path(local: Linearization, label: Tensor, y: object) -> Steps:
     before = select(local, label, 0.0)
     gain = (label.to(y) == y).double() - (before == y).double()
     moves = (gain != 0) & torch.isfinite(local.crossing) & (local.crossing > 0)
-    jumps, where = local.crossing[moves].unique(return_inverse=True)
+    jumps, where = local.crossing[moves].double().unique(return_inverse=True)
     steps = torch.zeros_like(jumps).index_add_(0, where, gain[moves])
     start = (before == y).double().sum()
     at_zero = gain[(local.crossing == 0) & (gain != 0)].sum()
     if at_zero != 0:
         jumps, steps = torch.cat([torch.zeros_like(jumps[:1]) if len(jumps) else jumps.new_zeros(1), jumps]), torch.cat([at_zero[None], steps])
     values = torch.cat([start[None], start + steps.cumsum(0)]) / max(1, len(y))
-    return Steps(jumps.double(), values)
+    return Steps(jumps, values)
 
 
 def radius_path(distance: Tensor, agrees: Tensor, neighbor: Tensor, weight: Tensor | None = None) -> Line:

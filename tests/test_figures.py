@@ -21,7 +21,8 @@ def closed():
     plt.close("all")
 
 
-DRAWN = [("spiral", figures.spiral_regions), ("spiral", figures.spiral_radii), ("digits", figures.accuracy_over_smoothing), ("digits", figures.accuracy_over_radius)]
+DRAWN = [("spiral", figures.spiral_regions), ("spiral", figures.spiral_radii), ("spiral", figures.spiral_sharpness),
+         ("digits", figures.accuracy_over_smoothing), ("digits", figures.accuracy_over_radius)]
 
 
 @pytest.mark.parametrize(("run_name", "figure"), DRAWN, ids=lambda value: getattr(value, "__name__", value))
@@ -29,7 +30,8 @@ def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(rec
     assert figure(records[run_name])
     drawn = plt.gcf()
     assert all(ax.get_xlabel() for ax in drawn.axes) and drawn.axes[0].get_ylabel()
-    assert f"profile quick · seed 0 · {records[run_name].test_points} test points" in [text.get_text() for text in drawn.texts]
+    points = TINY["spiral"].exact_points if figure is figures.spiral_sharpness else records[run_name].test_points
+    assert f"profile quick · seed 0 · {points} test points" in [text.get_text() for text in drawn.texts]
 
 
 def test_curves_are_those_of_the_record(records):
@@ -43,6 +45,24 @@ def test_curves_are_those_of_the_record(records):
     for ax, values in zip(plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True):
         for line, name in zip(ax.lines, ("cnn", "normal", "lbrs", "nearest"), strict=True):
             assert np.allclose(line.get_ydata(), values[name])
+
+
+def test_exact_radii_are_not_below_those_of_theorem_b_and_those_not_below_theorem_6_in_record_and_figure(records):
+    norms = figures.spiral_sharpness(records["spiral"])
+    for row, values in zip(np.array(plt.gcf().axes).reshape(len(norms), -1), norms.values(), strict=True):
+        kinds = [values[kind] for kind in ("theorem6", "theorem_b", "exact")]
+        assert (np.diff([kind["average"] for kind in kinds], axis=0) >= 0).all() and (np.diff([kind["certified"] for kind in kinds], axis=0) >= 0).all()
+        for line, kind in zip(row[0].lines, kinds, strict=True):
+            assert np.allclose(line.get_xdata(), values["alpha"]) and np.allclose(line.get_ydata(), kind["average"])
+        for line, kind in zip(row[1].lines, kinds, strict=True):
+            assert np.allclose(line.get_ydata(), np.array(kind["certified"])[:, 0])
+        assert all(f"at {radius:g}" in ax.get_title() for ax, radius in zip(row[1:], values["radii"], strict=True))
+
+
+def test_the_sentences_on_exact_radii_hold_the_numbers_of_the_record(records):
+    text = report.sharpness_reading(records["spiral"])
+    for values in records["spiral"].results["sharpness"].values():
+        assert f"{values['exact']['average'][0]:.2f}" in text and f"{values['exact']['average'][-1]:.2f}" in text
 
 
 def test_curves_differ_in_more_than_colour(records):

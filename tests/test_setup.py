@@ -115,11 +115,31 @@ def test_ci_calls_the_test_command_of_the_readme():
     assert os.access(script, os.X_OK)
 
 
-def test_the_python_examples_of_the_readme_and_of_the_docstrings_run(capsys):
+def test_the_python_example_of_the_readme_runs(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     assert "Theorem E'" in capsys.readouterr().out
-    for name in ("montecarlo", "norms", "oracles", "scores", "smoothing"):
-        module = importlib.import_module(f"lbrs.{name}")
-        result = doctest.testmod(module, extraglobs={"torch": torch, **{public: getattr(lbrs, public) for public in lbrs.__all__}})
-        assert result.attempted > 0 and result.failed == 0
+
+
+def test_every_row_of_the_table_of_the_readme_can_be_used():
+    rows = re.findall(r"^\| [^|]+ \| `(\w[\w.]*)\((.*)\)` \| .* \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Softplus(threshold=40), torch.nn.Linear(4, 1)).double()
+    given = {"weight": [1.0, 2.0], "bias": 0.5, "function": network, "network": network, "L": 1.0, "K": 1.0, "shape": (2,), "norm": lbrs.L2, "sigma": 0.5, "samples": 10}
+    given["score"] = lbrs.ProbabilityMargin(network)
+    for name, arguments in rows:
+        home, _, last = name.rpartition(".")
+        made = getattr(importlib.import_module(f"lbrs.{home}") if home else lbrs, last)
+        if arguments != "...":
+            score = eval(f"made({arguments})", {"made": made, **given})
+            assert isinstance(score, lbrs.Score | lbrs.NormalSmoothing)
+    assert {"LinearScore", "curvature.smooth_score", "NormalSmoothing"} < {name for name, _ in rows} and len(rows) >= 8
+
+
+EXAMPLES = sorted(path.stem for path in (ROOT / "lbrs").glob("*.py") if ">>> " in path.read_text())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_docstrings_run(name):
+    module = importlib.import_module(f"lbrs.{name}")
+    result = doctest.testmod(module, extraglobs={"torch": torch, **{public: getattr(lbrs, public) for public in lbrs.__all__}})
+    assert result.attempted > 0 and result.failed == 0
