@@ -20,22 +20,20 @@ def shown_radii(values: dict[str, Any]) -> list[int]:
     return [0, last // 6, last // 3, 2 * last // 3]
 
 
-def certified_numbers(record: Record) -> Markdown:
-    """Clean and certified accuracies and average radii of all methods with the whole reference set."""
-    rows, N, sigmas = [], largest(record), record.config["sigmas"]
-    for norm, values in record.results["norms"].items():
-        curves, places = values["curves"], shown_radii(values)
-        rows.append([f"**{NORMS[norm]}**", *(rf"**{'clean' if place == 0 else 'at ' + format(values['radii'][place], 'g')}**" for place in places), "**average**"])
-        entries = [("smooth network", find_curve(curves, method="base"))]
-        for alpha in shown_alphas(values["alpha"]):
-            entries += [(rf"LBRS, Theorem {name}, $\alpha = {alpha:g}$", find_curve(curves, method=method, N=N, alpha=alpha)) for method, name in (("theorem8", "8"), ("sharp", "E'"))]
-        entries.append(("1-NN, Theorem A", find_curve(curves, method="nearest", N=N)))
-        for sigma in sigmas:
-            best = max((curve for curve in curves if curve["method"] == "cohen" and curve["N"] == N and curve["sigma"] == sigma and curve["alpha"] > 0), key=lambda curve: curve["average"])
-            entries += [(rf"Cohen, $\sigma = {sigma:g}$", find_curve(curves, method="cohen", sigma=sigma, N=N, alpha=0.0)),
-                        (rf"Cohen, $\sigma = {sigma:g}$, Theorem H, $\alpha = {best['alpha']:g}$ (the largest average)", best)]
-        rows += [[name, *(f"{curve['certified'][place]:.3f}" for place in places), f"{curve['average']:.4g}"] for name, curve in entries]
-    return table(["method", "", "", "", "", ""], rows)
+def certified_numbers(record: Record, norm: str) -> Markdown:
+    """Clean and certified accuracies and average radii of all methods in `norm` ("l2" or "linf") with the whole reference set."""
+    values, N, rows = record.results["norms"][norm], largest(record), []
+    curves, places = values["curves"], shown_radii(values)
+    entries = [("smooth network", find_curve(curves, method="base"))]
+    for alpha in shown_alphas(values["alpha"]):
+        entries += [(rf"LBRS, Theorem {name}, $\alpha = {alpha:g}$", find_curve(curves, method=method, N=N, alpha=alpha)) for method, name in (("theorem8", "8"), ("sharp", "E'"))]
+    entries.append(("1-NN, Theorem A", find_curve(curves, method="nearest", N=N)))
+    for sigma in record.config["sigmas"]:
+        entries += [(rf"Cohen, $\sigma = {sigma:g}$" + (rf", Theorem H, $\alpha = {alpha:g}$" if alpha else ""), find_curve(curves, method="cohen", sigma=sigma, N=N, alpha=alpha))
+                    for alpha in (0.0, shown_alphas(values["alpha"])[0])]
+    rows += [[name, *(f"{curve['certified'][place]:.3f}" for place in places), f"{curve['average']:.4g}"] for name, curve in entries]
+    radii = [f"at {values['radii'][place]:g}" for place in places[1:]]
+    return table([f"{NORMS[norm]}, $N = {N:,}$", "clean", *radii, "average radius"], rows)
 
 
 def certified_reading(record: Record) -> Markdown:
@@ -54,7 +52,7 @@ def certified_reading(record: Record) -> Markdown:
                          rf"At $\alpha = {best:g}$ the three accuracies go from {told}; the average radius from {base['average']:.4g} to {paths[best]['average']:.4g}.")
         else:
             lines.append(rf"- **{NORMS[norm]}, $N = {N:,}$.** No $\alpha > 0$ of the grid is better than the network on clean images and certified at {radii}, all three.")
-        lines += [_losses(norm, values, base, paths), *_rivals(values, base, paths, N)]
+        lines += [f"  {line}" for line in (_losses(norm, values, base, paths), *_rivals(values, base, paths, N))]
     return Markdown("\n".join(lines))
 
 
@@ -115,7 +113,7 @@ def attack_reading(record: Record) -> Markdown:
     rows = []
     for norm, values in record.results["norms"].items():
         attacks = values["attacks"]
-        rows += [[rf"{NORMS[norm]}: certified $L$ of the smooth network, and the median of $\|\nabla g\|_*$", f"{values['L']:.4g} and {values['slope']:.4g}"],
+        rows += [[rf"{NORMS[norm]}: certified $L$ of the smooth network, and the median of $\lVert\nabla g\rVert_*$", f"{values['L']:.4g} and {values['slope']:.4g}"],
                  [f"{NORMS[norm]}: bound of the rounding errors of $g$ and its gradient", f"{values['rounding']:.1e}"]]
         rows.append([rf"{NORMS[norm]}, $N = {attacks['N']:,}$, $\alpha = {attacks['alpha']:g}$: certificates of {attacks['points']} images that `lbrs.verify` broke; median radius / closest flip found",
                      f"{attacks['broken']}; {attacks['tightness']:.2f}"])

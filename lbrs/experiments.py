@@ -16,7 +16,7 @@ from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SpiralConfig
 from lbrs.networks import cnn, train
 from lbrs.norms import L2, LINF, Norm
 from lbrs.oracles import NearestNeighborOracle
-from lbrs.records import PROFILES, Record, find_project, record_name, versions
+from lbrs.records import PROFILES, Record, find_project, published, versions
 from lbrs.scores import LinearScore, ProbabilityMargin
 from lbrs.smoothing import LocallyBiased, NormalSmoothing, select
 from lbrs.stages import Stages, accuracy, generator, pick_device
@@ -68,10 +68,10 @@ def run_or_published(config: Config, *, run: str, profile: str, seed: int, devic
     try:
         return Outcome(_run(config, run=run, profile=profile, seed=seed, device=device), True)
     except data.DataError as error:
-        published = find_project() / "book" / "records" / record_name(run, "paper", 0)
-        if not published.is_file():
-            raise
-        return Outcome(Record.load(published), False, str(error).rstrip("."))
+        try:
+            return Outcome(published(run), False, str(error).rstrip("."))
+        except FileNotFoundError:
+            raise error from None
 
 
 _run = run

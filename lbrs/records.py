@@ -60,6 +60,11 @@ def record_name(run: str, profile: str, seed: int) -> str:
     return f"{run}-{profile}-{seed}.json"
 
 
+def published(run: str) -> Record:
+    """The record of `run` that comes with the book: profile paper, seed 0. Raises FileNotFoundError if there is none."""
+    return Record.load(find_project() / "book" / "records" / record_name(run, "paper", 0))
+
+
 def versions() -> dict[str, str]:
     """Versions of Python, of lbrs and of the libraries that a result depends on."""
     libraries = ("lbrs", "numpy", "scikit-learn", "torch", "torchvision")

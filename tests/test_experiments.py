@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from lbrs import data, experiments, report, stages
+from lbrs import data, experiments, report, stages, records
 from lbrs.configs import ImagesConfig, SpiralConfig
 from lbrs.experiments import Outcome, run, run_or_published
 from lbrs.stages import Stages
@@ -115,7 +115,7 @@ def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch,
         raise data.DataError("no data in /folder. Remedy: `lbrs fetch mnist`")
 
     monkeypatch.setattr(experiments.data, "images", missing)
-    monkeypatch.setattr(experiments, "find_project", lambda: tmp_path)
+    monkeypatch.setattr(records, "find_project", lambda: tmp_path)
     outcome = run_or_published(ImagesConfig(), run="mnist", profile="quick", seed=5)
     assert not outcome.rerun and outcome.record.name == published.name == "mnist-paper-0.json" and outcome.record.results["sigma"] == published.results["sigma"]
     assert "Not re-run here" in outcome.sentence and "lbrs fetch mnist" in outcome.sentence
