@@ -1,9 +1,10 @@
-"""The `lbrs` command: fetch the data, run the experiments, build the website."""
+"""The `lbrs` command: fetch the data, run the experiments, once or for many seeds, and build the website."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,56 @@ def run(
     root, known = _project()
     jobs = [(name, partial(book.execute, root, known[name], profile.value, seed, device)) for name in _known("run", runs, tuple(known))]
     raise typer.Exit(int(not _each(jobs)))
+
+
+@app.command()
+def sweep(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, such as 0-4 or 0,2,5.")] = "0",
+    profile: Annotated[Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")] = Profile.quick,
+    choices: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE,...", help="A parameter and its values, as in YAML; may be repeated.")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://HOST:8786; else this machine.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes on this machine; one for each core by default.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where the records go; _build/records by default.")] = None,
+    device: Annotated[str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")] = "auto",
+) -> None:
+    """Compute records for many seeds and parameters at once."""
+    from lbrs import sweep as sweeping
+
+    root, known = _project()
+    try:
+        if scheduler and workers:
+            raise ValueError("--workers is for a cluster on this machine and cannot be given with --scheduler, which has its own workers")
+        asked = [known[name] for name in _known("run", runs, tuple(known))]
+        tasks = sweeping.plan(asked, profile.value, sweeping.parse_seeds(seeds), sweeping.parse_choices(choices or []), device)
+    except ValueError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(2) from None
+    results = sweeping.sweep(tasks, folder or root / "_build/records", root / "_build/sweep", scheduler=scheduler, workers=workers)
+    try:
+        with _interruptible():
+            good = _tell(results, len(tasks))
+    except sweeping.SweepError as error:
+        typer.echo(error, err=True)
+        good = False
+    raise typer.Exit(int(not good))
+
+
+def _tell(results: Iterator[Any], count: int) -> bool:
+    """A line for each task as it ends, under a bar on a terminal, then a summary with what failed and why; returns whether none failed."""
+    from tqdm import tqdm
+
+    ended: dict[str, list] = {"kept": [], "computed": [], "failed": []}
+    with tqdm(total=count, unit="task", disable=None, file=sys.stderr) as bar, closing(results):
+        for result in results:
+            ended[result.state].append(result)
+            line = {"kept": "recorded already", "computed": f"computed in {result.seconds:.0f} s", "failed": "failed"}[result.state]
+            bar.write(f"{result.task.name}  {line}", file=sys.stdout)
+            bar.update()
+    typer.echo(f"{count} tasks: {len(ended['kept'])} recorded already, {len(ended['computed'])} computed, {len(ended['failed'])} failed")
+    for result in ended["failed"]:
+        typer.echo(f"{result.task.name}  failed: {result.reason}", err=True)
+    return not ended["failed"]
 
 
 @app.command()

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from lbrs import book, cli, data
+from lbrs import book, cli, data, sweep
 from lbrs.runs import BookError, Ending
 
 RUNS = "".join(f"{name}: {{source: a.md, profiles: {{quick: {{}}, paper: {{}}}}}}\n" for name in ("spiral", "digits", "mnist"))
@@ -85,7 +86,7 @@ def test_a_wrong_option_is_refused(project, calls, arguments):
 
 def test_outside_a_project_the_command_says_so(tmp_path, monkeypatch, calls):
     monkeypatch.chdir(tmp_path)
-    for command in ("run", "build"):
+    for command in ("run", "sweep", "build"):
         result = lbrs(command)
         assert result.exit_code == 2
         assert "_toc.yml" in result.stderr
@@ -166,13 +167,71 @@ def test_fetch_refuses_an_unknown_data_set(monkeypatch):
     assert "unknown data set 'imagenet'; known are mnist, cifar10" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["fetch", "run", "build"])
+@pytest.fixture
+def swept(project, monkeypatch):
+    """The arguments of `sweep.sweep` where every task but those of seed 7 is computed in 3 s, and seed 1 is recorded."""
+    (project / "notebooks/images.md").touch()
+    (project / "notebooks/runs.yml").write_text(RUNS.replace("a.md", "images.md"))
+    given = []
+
+    def replaced(tasks, *places, **options):
+        given.append((tasks, places, options))
+        for task in tasks:
+            state = {1: "kept", 7: "failed"}.get(task.seed, "computed")
+            yield sweep.Result(task, state, "no luck" if state == "failed" else "", 3.0)
+
+    monkeypatch.setattr(sweep, "sweep", replaced)
+    return given
+
+
+def test_a_sweep_tells_the_end_of_each_task_and_a_summary(project, swept):
+    result = lbrs("sweep", "spiral", "digits", "--seeds", "0-1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [f"{run}-quick-{end}" for run in ("spiral", "digits") for end in ("0  computed in 3 s", "1  recorded already")]
+    assert result.stdout.splitlines() == [*lines, "4 tasks: 2 recorded already, 2 computed, 0 failed"]
+    (_, places, options), = swept
+    assert places == (project / "_build/records", project / "_build/sweep") and options == {"scheduler": None, "workers": None}
+
+
+def test_the_options_of_a_sweep_reach_it(project, swept):
+    result = lbrs("sweep", "mnist", "--profile", "paper", "--seeds", "7", "--set", "epochs=3,5", "--folder", "there", "--device", "cpu", "--workers", "2")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [f"epochs={epochs}/mnist-paper-7  failed: no luck" for epochs in (3, 5)]
+    (tasks, places, options), = swept
+    assert [(task.config.epochs, task.profile, task.device) for task in tasks] == [(3, "paper", "cpu"), (5, "paper", "cpu")]
+    assert places == (Path("there"), project / "_build/sweep") and options == {"scheduler": None, "workers": 2}
+    lbrs("sweep", "mnist", "--scheduler", "tcp://somewhere:8786")
+    assert swept[1][2] == {"scheduler": "tcp://somewhere:8786", "workers": None}
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("spirla",), "unknown run 'spirla'"), (("--seeds", "3-1"), "seeds must be numbers and ranges"), (("--set", "epochs"), "got 'epochs'"),
+    (("--set", "epoch=3"), "unknown parameter 'epoch'"), (("--scheduler", "tcp://a:1", "--workers", "2"), "--workers is for a cluster on this machine"),
+    (("--workers", "0"), "--workers"), (("--profile", "fast"), "fast")])
+def test_a_wrong_sweep_is_refused_before_any_work(swept, arguments, said):
+    result = lbrs("sweep", *arguments)
+    assert (result.exit_code, swept) == (2, [])
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(("error", "code", "said"), [(sweep.SweepError("no scheduler"), 1, "no scheduler\n"), (KeyboardInterrupt(), 130, "continues where this")])
+def test_a_sweep_that_cannot_go_on_says_why(swept, monkeypatch, error, code, said):
+    def stopped(*arguments, **options):
+        yield from ()
+        raise error
+
+    monkeypatch.setattr(sweep, "sweep", stopped)
+    result = lbrs("sweep")
+    assert result.exit_code == code and said in result.stderr
+
+
+@pytest.mark.parametrize("command", ["fetch", "run", "sweep", "build"])
 def test_each_command_explains_itself(command):
     assert command in lbrs("--help").stdout
     assert lbrs(command, "--help").exit_code == 0
 
 
 def test_help_loads_nothing_heavy():
-    heavy = ("papermill", "jupytext", "nbformat", "jupyter_book", "torchvision", "matplotlib", "sklearn")
+    heavy = ("papermill", "jupytext", "nbformat", "jupyter_book", "torchvision", "matplotlib", "sklearn", "torch", "dask", "distributed")
     code = f"import sys, lbrs.cli; print([name for name in {heavy!r} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
