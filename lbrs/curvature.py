@@ -154,10 +154,10 @@ def _spectral(chain: list[Layer], D: list[Tensor]) -> float:
 
 
 def _elementwise(chain: list[Layer], D: list[Tensor], norm: Norm) -> float:
-    total, J = 0.0, None
+    total, J, slope = 0.0, None, 1.0
     for layer, weights in zip(chain[:-1], D, strict=True):
         W = layer.matrix()
-        J = W if J is None else W.abs() @ (chain[0].slope * J.abs())
+        J, slope = W if J is None else W.abs() @ (slope * J.abs()), layer.slope
         if norm == L1:
             total += (weights @ J**2).max().item()
         else:

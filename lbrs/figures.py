@@ -216,7 +216,7 @@ def spiral_sharpness(record: Record) -> dict[str, Any]:
     """Theorem 6, Theorem B and the exact radius side by side over alpha: average radius, and certified accuracy at several radii."""
     style()
     norms = record.results["sharpness"]
-    figure, axes = plt.subplots(len(norms), 1 + len(next(iter(norms.values()))["radii"]), figsize=(13.2, 3.6 * len(norms) + 0.5), squeeze=False)
+    figure, axes = plt.subplots(len(norms), 1 + len(next(iter(norms.values()))["radii"]), figsize=(11.4, 3.2 * len(norms) + 0.5), squeeze=False)
     looks = {"theorem6": ("Theorem 6", "--", "s"), "theorem_b": ("Theorem B", "-", "o"), "exact": ("exact (Theorem C)", ":", "^")}
     for row, (norm, values) in zip(axes, norms.items(), strict=True):
         for place, (key, (label, line, marker)) in enumerate(looks.items()):

@@ -31,8 +31,14 @@ NETWORKS = {
     "deep cnn": (networks.smooth_cnn((2, 6, 5), (3, 4), generator=seeded()), (2, 6, 5)),
     "tanh": (with_activation(nn.Tanh(), (6, 5)), (4,)),
     "sigmoid": (with_activation(nn.Sigmoid(), (6, 5)), (4,)),
+    "mixed": (nn.Sequential(nn.Linear(4, 6), nn.Sigmoid(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1)), (4,)),
     "steep": (with_activation(nn.Softplus(beta=5, threshold=40), (6,)), (4,)),
 }
+
+
+for layer, scale in zip((NETWORKS["mixed"][0][place] for place in (0, 2, 4, 6)), (0.3, 8.0, 4.0, 1.0), strict=True):
+    nn.init.normal_(layer.weight, std=scale / layer.weight.shape[1] ** 0.5, generator=seeded(9))
+    nn.init.normal_(layer.bias, std=0.1, generator=seeded(10))
 
 
 @pytest.fixture(params=NETWORKS)
@@ -90,6 +96,21 @@ def test_one_hidden_layer_is_attained_in_l2_where_all_units_bend_at_once():
     network[3].weight.data.abs_()
     H = torch.autograd.functional.hessian(lambda v: network(v[None]).sum(), torch.zeros(7, dtype=torch.float64))
     assert gradient_lipschitz(network, (7,), L2) == pytest.approx(torch.linalg.matrix_norm(H, 2).item(), rel=1e-9)
+
+
+def test_a_chain_of_single_units_has_the_constant_of_the_formula(norm):
+    network = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid(), nn.Linear(1, 1), nn.Tanh(), nn.Linear(1, 1), nn.Tanh(), nn.Linear(1, 1)).double()
+    w = [2.0, -3.0, 0.5, 1.5]
+    for place, weight in zip((0, 2, 4, 6), w, strict=True):
+        network[place].weight.data.fill_(weight)
+    slopes, bends = (0.25, 1.0, 1.0), (1 / 108**0.5, 4 / 27**0.5, 4 / 27**0.5)
+    expected, inner = 0.0, 1.0
+    for place in range(3):
+        inner *= abs(w[place])
+        outer = abs(w[3]) * math.prod(slopes[i] * abs(w[i]) for i in range(place + 1, 3))
+        expected += outer * bends[place] * inner**2
+        inner *= slopes[place]
+    assert gradient_lipschitz(network, (1,), norm) == pytest.approx(expected, rel=1e-9)
 
 
 def test_scaling_laws(made, norm):
