@@ -88,6 +88,17 @@ def labels(name: str, values: object, n: int) -> Tensor:
     return result
 
 
+def classes(name: str, values: object, n: int, count: int) -> Tensor:
+    """`values` as a float64 tensor (n,) of whole numbers from 0 to count - 1."""
+    result = array(name, values)
+    if tuple(result.shape) != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one class a point, got {tuple(result.shape)}")
+    wrong = result[(result != result.floor()) | (result < 0) | (result >= count)]
+    if len(wrong):
+        raise ValueError(f"{name} must be whole numbers from 0 to {count - 1}, got {wrong[0].item():g}")
+    return result
+
+
 def radii(name: str, values: object, n: int) -> Tensor:
     """`values` as a float64 tensor (n,) of numbers >= 0, inf allowed."""
     result = values.detach().to(torch.float64) if isinstance(values, Tensor) else torch.as_tensor(values, dtype=torch.float64)

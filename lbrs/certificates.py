@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lbrs._checks import array, labels, number
+from lbrs._checks import classes, labels, number
 from lbrs._files import write_text
 from lbrs.norms import Norm
 
@@ -72,17 +72,6 @@ class Certificate:
             return cls(prediction, radius, Norm(float.fromhex(content.pop("p"))), **content)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"path must name a file written by Certificate.save, got {path}: {error}") from error
-
-
-def classes(name: str, values: object, n: int, count: int) -> Tensor:
-    """`values` as a float64 tensor (n,) of whole numbers from 0 to count - 1."""
-    result = array(name, values)
-    if tuple(result.shape) != (n,):
-        raise ValueError(f"{name} must have shape ({n},), one class a point, got {tuple(result.shape)}")
-    wrong = result[(result != result.floor()) | (result < 0) | (result >= count)]
-    if len(wrong):
-        raise ValueError(f"{name} must be whole numbers from 0 to {count - 1}, got {wrong[0].item():g}")
-    return result
 
 
 def theorem1(lower: Tensor, sigma: float) -> Tensor:

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from lbrs.figures import find_curve, shown_alphas
-from lbrs.records import Record
+from lbrs.records import Record, find_curve, reference_counts, shown_alphas
 from lbrs.report import NORMS, Markdown, share, table
 
 
 def largest(record: Record) -> int:
     """The largest number of reference points of the record."""
-    return max(curve["N"] for curve in record.results["norms"]["l2"]["curves"] if "N" in curve)
+    return reference_counts(record.results["norms"]["l2"]["curves"])[-1]
 
 
 def shown_radii(values: dict[str, Any]) -> list[int]:
@@ -22,7 +21,7 @@ def shown_radii(values: dict[str, Any]) -> list[int]:
 
 def certified_numbers(record: Record, norm: str) -> Markdown:
     """Clean and certified accuracies and average radii of all methods in `norm` ("l2" or "linf") with the whole reference set."""
-    values, N, rows = record.results["norms"][norm], largest(record), []
+    values, N = record.results["norms"][norm], largest(record)
     curves, places = values["curves"], shown_radii(values)
     entries = [("smooth network", find_curve(curves, method="base"))]
     for alpha in shown_alphas(values["alpha"]):
@@ -31,7 +30,7 @@ def certified_numbers(record: Record, norm: str) -> Markdown:
     for sigma in record.config["sigmas"]:
         entries += [(rf"Cohen, $\sigma = {sigma:g}$" + (rf", Theorem H, $\alpha = {alpha:g}$" if alpha else ""), find_curve(curves, method="cohen", sigma=sigma, N=N, alpha=alpha))
                     for alpha in (0.0, shown_alphas(values["alpha"])[0])]
-    rows += [[name, *(f"{curve['certified'][place]:.3f}" for place in places), f"{curve['average']:.4g}"] for name, curve in entries]
+    rows = [[name, *(f"{curve['certified'][place]:.3f}" for place in places), f"{curve['average']:.4g}"] for name, curve in entries]
     radii = [f"at {values['radii'][place]:g}" for place in places[1:]]
     return table([f"{NORMS[norm]}, $N = {N:,}$", "clean", *radii, "average radius"], rows)
 
@@ -69,10 +68,9 @@ def _losses(norm: str, values: dict[str, Any], base: dict[str, Any], paths: dict
 
 def _rivals(values: dict[str, Any], base: dict[str, Any], paths: dict[float, dict[str, Any]], N: int) -> list[str]:
     """LBRS against both of its limits, the network and the nearest neighbour, at the radii of the tables."""
-    few = min(curve["N"] for curve in values["curves"] if "N" in curve)
+    few = reference_counts(values["curves"])[0]
     nearest, little = (find_curve(values["curves"], method="nearest", N=count) for count in (N, few))
-    scarce = {alpha: find_curve(values["curves"], method="sharp", N=few, alpha=alpha) for alpha in paths}
-    told = [rf"at $\alpha = {alpha:g}$ by {_gaps(values, base, scarce[alpha])}" for alpha in shown_alphas(values["alpha"])]
+    told = [rf"at $\alpha = {alpha:g}$ by {_gaps(values, base, find_curve(values['curves'], method='sharp', N=few, alpha=alpha))}" for alpha in shown_alphas(values["alpha"])]
     return [f"- With only {few} reference points its certified accuracies differ from the network's, on clean images and at these radii, {'; '.join(told)}.",
             f"- With $N = {N:,}$ against its two limits, the network and the nearest neighbour: {_best(values, base, nearest, paths)}.",
             f"- The average radius of the nearest neighbour is {nearest['average']:.4g}, with $N = {few}$ it is {little['average']:.4g} (clean accuracy "

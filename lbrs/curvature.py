@@ -1,6 +1,7 @@
 """How fast the gradient of a smooth network can turn: rigorous constants L for Assumption 7, and a loss that keeps them small."""
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -106,17 +107,18 @@ def curvatures(chain: list[Layer], sign: float) -> list[Tensor]:
     """Upper bounds D_l (1, *out) of `sign` q_l s''(z_l), q_l the derivative of g by the unit's output, for each hidden layer."""
     device, dtype = next(chain[-1].parts[-1].parameters()).device, next(chain[-1].parts[-1].parameters()).dtype
     one = torch.ones(1, 1, dtype=dtype, device=device)
-    size, found = chain[-1].back(one), []
-    top = chain[-1]
+    top, found = chain[-1], []
     at = torch.zeros(1, *top.shape, dtype=dtype, device=device, requires_grad=True)
     with torch.enable_grad():
         q = sign * torch.autograd.grad(top(at), at, one, create_graph=torch.is_grad_enabled())[0]
-    for depth, layer in enumerate(reversed(chain[:-1])):
-        if depth == 0:
+    size, outer = q.abs(), None
+    for layer in reversed(chain[:-1]):
+        if outer is None:
             found.append(torch.maximum(q * layer.high, q * layer.low))
         else:
+            size = outer.back(outer.slope * size)
             found.append(size * max(layer.high, -layer.low))
-        size = layer.back(layer.slope * size)
+        outer = layer
     return found[::-1]
 
 
@@ -136,7 +138,8 @@ def gradient_lipschitz(network: nn.Module, shape: tuple[int, ...], norm: Norm) -
     with torch.no_grad():
         chain = layers(copy.deepcopy(network).double(), shape)
         bounds = {sign: [D.flatten() for D in curvatures(chain, sign)] for sign in (1.0, -1.0)}
-        units = sum(layer.matrix().numel() ** 0.5 for layer in chain)
+        sizes = [*(math.prod(layer.shape) for layer in chain), 1]
+        units = sum((inner * outer) ** 0.5 for inner, outer in itertools.pairwise(sizes))
         if norm == L2:
             L = max((_spectral(chain, D) for D in bounds.values()))
         else:

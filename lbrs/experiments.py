@@ -82,8 +82,9 @@ def spiral(config: SpiralConfig, seed: int, device: torch.device, stages: Stages
     task = data.spiral(seed, train_points=config.train_points, reference_points=config.reference_points, test_points=config.test_points,
                        turns=config.turns, jitter=config.jitter)
     results = stages("spiral", lambda: _spiral(config, task, device))
+    score, oracle = _classifier(config, task, "cpu")
     jobs = [(norm, alpha) for norm in (L2, LINF) for alpha in config.exact_alphas]
-    found = [stages(f"exact-{norm}-{alpha:g}", lambda norm=norm, alpha=alpha: _sharpness(config, task, norm, alpha)) for norm, alpha in stages.progress(jobs)]
+    found = [stages(f"exact-{norm}-{alpha:g}", lambda norm=norm, alpha=alpha: _sharpness(config, task, LocallyBiased(score, oracle, alpha, norm))) for norm, alpha in stages.progress(jobs)]
     for norm in (L2, LINF):
         entries = [entry for (used, _), entry in zip(jobs, found, strict=True) if used == norm]
         kinds = {kind: {key: [entry[kind][key] for entry in entries] for key in ("average", "certified")} for kind in entries[0]}
@@ -100,9 +101,8 @@ def _classifier(config: SpiralConfig, task: data.BinaryTask, device: torch.devic
     return score, NearestNeighborOracle(task.reference_x.to(device), task.reference_y)
 
 
-def _sharpness(config: SpiralConfig, task: data.BinaryTask, norm: Norm, alpha: float) -> dict[str, Any]:
+def _sharpness(config: SpiralConfig, task: data.BinaryTask, model: LocallyBiased) -> dict[str, Any]:
     """Average radius and certified accuracies by Theorem 6, by Theorem B and exactly, on the first test points."""
-    model = LocallyBiased(*_classifier(config, task, "cpu"), alpha, norm)
     x, y = task.test_x[: config.exact_points], task.test_y[: config.exact_points]
     found = {}
     for kind, bound in (("theorem6", "paper"), ("theorem_b", "sharp"), ("exact", "exact")):

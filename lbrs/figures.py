@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lbrs.records import Record
+from lbrs.records import Record, find_curve, reference_counts, shown_alphas
 
 COLORS = sns.color_palette("colorblind")
 STYLES: dict[str, dict[str, Any]] = {
@@ -143,7 +143,7 @@ def certified_accuracy(record: Record) -> dict[str, Any]:
     """Certified accuracy over the radius for each number of reference points: the smooth network, LBRS by Theorem E' and by Theorem 8, the 1-NN."""
     style()
     norms = record.results["norms"]
-    counts = sorted({curve["N"] for curve in norms["l2"]["curves"] if "N" in curve})
+    counts = reference_counts(norms["l2"]["curves"])
     figure, axes = plt.subplots(len(norms), len(counts), figsize=(3.3 * len(counts), 3.6 * len(norms) + 0.6), sharey=True, squeeze=False)
     drawn: dict[str, Any] = {}
     for row, (norm, values) in zip(axes, norms.items(), strict=True):
@@ -172,7 +172,7 @@ def average_radius(record: Record) -> dict[str, Any]:
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.6))
     drawn = {}
     for ax, (norm, values) in zip(axes, record.results["norms"].items(), strict=True):
-        counts = sorted({curve["N"] for curve in values["curves"] if "N" in curve})
+        counts = reference_counts(values["curves"])
         places = range(len(values["alpha"]))
         for color, N in zip(sns.color_palette("viridis", len(counts)), counts, strict=True):
             for method, line, label in (("sharp", "-", f"Theorem E', $N={N:,}$"), ("theorem8", "--", f"Theorem 8, $N={N:,}$")):
@@ -192,7 +192,7 @@ def cohen_accuracy(record: Record) -> dict[str, Any]:
     """Certified l2 accuracy of Cohen's normal smoothing for each sigma, without a bias and with three of them, against the smooth network's LBRS."""
     style()
     values, sigmas = record.results["norms"]["l2"], record.config["sigmas"]
-    N = max(curve["N"] for curve in values["curves"] if "N" in curve)
+    N = reference_counts(values["curves"])[-1]
     shown = shown_alphas(values["alpha"])
     figure, axes = plt.subplots(1, len(sigmas), figsize=(3.7 * len(sigmas), 4.4), sharey=True, squeeze=False)
     drawn = {}
@@ -232,19 +232,6 @@ def spiral_sharpness(record: Record) -> dict[str, Any]:
     axes[0, 0].legend(fontsize="small")
     _finish(figure, record, points=min(record.test_points, record.config["exact_points"]))
     return norms
-
-
-def shown_alphas(alphas: list[float]) -> tuple[float, ...]:
-    """The three values of a grid of alphas that figures and tables show: a small, a middle and a large one."""
-    low = max(1, len(alphas) // 3)
-    high = max(len(alphas) - 2, low + 2)
-    return tuple(alphas[place] for place in (low, (low + high + 1) // 2, high))
-
-
-def find_curve(curves: list[dict[str, Any]], **key: Any) -> dict[str, Any]:
-    """The one entry of a record's curves with the method, N, alpha and sigma of `key`."""
-    (found,) = (curve for curve in curves if all(curve.get(name) == value for name, value in key.items()))
-    return found
 
 
 def _alpha_label(name: str, place: int) -> str:

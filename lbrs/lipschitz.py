@@ -11,6 +11,7 @@ from lbrs.certificates import Certificate, round_down, theorem_h
 from lbrs.montecarlo import SampledScore, normal_draws, safe_lower
 from lbrs.norms import L2, Norm
 from lbrs.scores import Linearization, Score, sign
+from lbrs.smoothing import select
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -49,7 +50,7 @@ class LipschitzScore(Score):
         """Theorem H at the points `x` (n, *shape), given the oracle's `label` (n,) and R_nb, `neighbor` (n,)."""
         local, K = self.linearize(x, norm), self.lipschitz
         label = label.to(local.base)
-        prediction = torch.where(alpha > local.crossing, label, local.base)
+        prediction = select(local, label, alpha)
         distance = safe_distance(prediction * local.value, local.slope, local.value.abs(), alpha, K, self.rounding)
         radius = theorem_h(distance, prediction == label, neighbor.to(distance), alpha)
         assumption = f"h is {K:g}-Lipschitz in {norm}, computed with relative errors of at most {self.rounding:g}"

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lbrs._checks import array, batch, number
-from lbrs.certificates import Certificate, classes, round_down, theorem_m
+from lbrs._checks import array, batch, classes, number
+from lbrs.certificates import Certificate, round_down, theorem_m
 from lbrs.lipschitz import EPS
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +20,7 @@ def cnn(shape: tuple[int, int, int], channels: tuple[int, int, int] = (16, 32, 6
     The convolutions are 3x3 with stride 2 (Section 5.2 leaves kernel, stride and width open). Weights are drawn by `generator`,
     uniformly with torch's usual bounds. Parameters: `shape` (channels, height, width) of an image; `channels` of the three layers.
     """
-    depth, height, width = shape
-    layers: list[nn.Module] = []
-    for wide in channels:
-        layers += [nn.utils.skip_init(nn.Conv2d, depth, wide, 3, stride=2, padding=1), nn.ReLU()]
-        depth, height, width = wide, -(-height // 2), -(-width // 2)
-    layers += [nn.Flatten(), nn.utils.skip_init(nn.Linear, depth * height * width, 1)]
-    network = nn.Sequential(*layers)
-    return _drawn(network, generator)
+    return _convolutional(shape, channels, 3, nn.ReLU, generator)
 
 
 def smooth_mlp(shape: tuple[int, ...], widths: tuple[int, ...] = (256,), *, generator: torch.Generator | None = None) -> nn.Sequential:
@@ -46,10 +40,16 @@ def smooth_cnn(shape: tuple[int, int, int], channels: tuple[int, ...] = (16,), *
 
     Parameters: `shape` (channels, height, width) of an image; `channels` of the hidden layers.
     """
+    return _convolutional(shape, channels, 5, partial(nn.Softplus, threshold=SOFT), generator)
+
+
+def _convolutional(shape: tuple[int, int, int], channels: tuple[int, ...], size: int, activation: Callable[[], nn.Module],
+                   generator: torch.Generator | None) -> nn.Sequential:
+    """Convolutions with odd kernel `size` and stride 2, each with its activation, then one linear layer to a logit."""
     depth, height, width = shape
     layers: list[nn.Module] = []
     for wide in channels:
-        layers += [nn.utils.skip_init(nn.Conv2d, depth, wide, 5, stride=2, padding=2), nn.Softplus(threshold=SOFT)]
+        layers += [nn.utils.skip_init(nn.Conv2d, depth, wide, size, stride=2, padding=size // 2), activation()]
         depth, height, width = wide, -(-height // 2), -(-width // 2)
     return _drawn(nn.Sequential(*layers, nn.Flatten(), nn.utils.skip_init(nn.Linear, depth * height * width, 1)), generator)
 

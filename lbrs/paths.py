@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lbrs._checks import labels, radii
 from lbrs.scores import Linearization
-from lbrs.smoothing import select
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,11 @@ def accuracy_path(local: Linearization, label: Tensor, y: object) -> Steps:
     tensor([0.6667, 0.3333, 0.6667], dtype=torch.float64)
     """
     y = labels("y", y, len(local.base)).to(local.base)
-    before = select(local, label, 0.0)
-    gain = (label.to(y) == y).double() - (before == y).double()
-    moves = (gain != 0) & torch.isfinite(local.crossing) & (local.crossing > 0)
+    gain = (label.to(y) == y).double() - (local.base == y).double()
+    moves = (gain != 0) & torch.isfinite(local.crossing)
     jumps, where = local.crossing[moves].double().unique(return_inverse=True)
     steps = torch.zeros_like(jumps).index_add_(0, where, gain[moves])
-    start = (before == y).double().sum()
-    at_zero = gain[(local.crossing == 0) & (gain != 0)].sum()
-    if at_zero != 0:
-        jumps, steps = torch.cat([torch.zeros_like(jumps[:1]) if len(jumps) else jumps.new_zeros(1), jumps]), torch.cat([at_zero[None], steps])
+    start = (local.base == y).double().sum()
     values = torch.cat([start[None], start + steps.cumsum(0)]) / max(1, len(y))
     return Steps(jumps, values)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import batch, labels, number, radii
-from lbrs.certificates import Certificate, radius_against, radius_along, round_down, theorem_g
+from lbrs.certificates import Certificate, radius_against, radius_along, round_down, sign_aware, theorem_g
 from lbrs.montecarlo import SampledScore, empirical_bernstein, normal_draws, refuse_unbounded
 from lbrs.norms import L2, Norm
 from lbrs.scores import Linearization, sign
@@ -120,8 +120,7 @@ def gaussian_certificate(found: Estimate, label: object, neighbor: object, alpha
     value = torch.where(prediction > 0, found.low, -found.high)
     against = radius_against(value, found.slope_high, alpha, L)
     along = lowest_radius_along(value, found.slope_low, found.slope_high, alpha, L)
-    radius = torch.where(prediction == label, torch.minimum(along, torch.maximum(neighbor, against)), against)
-    radius = torch.where(prediction != 0, radius * (1 - 1e-12), 0.0)
+    radius = torch.where(prediction != 0, sign_aware(along, against, prediction == label, neighbor) * (1 - 1e-12), 0.0)
     assumption = "g0 in [-1, 1], independent normal draws, real arithmetic"
     return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorems E' and G", assumption, found.confidence)
 

@@ -65,6 +65,24 @@ def published(run: str) -> Record:
     return Record.load(find_project() / "book" / "records" / record_name(run, "paper", 0))
 
 
+def shown_alphas(alphas: list[float]) -> tuple[float, ...]:
+    """The three values of a grid of alphas that figures and tables show: a small, a middle and a large one."""
+    low = max(1, len(alphas) // 3)
+    high = max(len(alphas) - 2, low + 2)
+    return tuple(alphas[place] for place in (low, (low + high + 1) // 2, high))
+
+
+def reference_counts(curves: list[dict[str, Any]]) -> list[int]:
+    """The numbers of reference points of a record's curves, rising."""
+    return sorted({curve["N"] for curve in curves if "N" in curve})
+
+
+def find_curve(curves: list[dict[str, Any]], **key: Any) -> dict[str, Any]:
+    """The one entry of a record's curves with the method, N, alpha and sigma of `key`."""
+    (found,) = (curve for curve in curves if all(curve.get(name) == value for name, value in key.items()))
+    return found
+
+
 def versions() -> dict[str, str]:
     """Versions of Python, of lbrs and of the libraries that a result depends on."""
     libraries = ("lbrs", "numpy", "scikit-learn", "torch", "torchvision")

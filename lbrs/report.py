@@ -7,7 +7,7 @@ import numpy as np
 
 from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SpiralConfig
 from lbrs.montecarlo import clopper_pearson
-from lbrs.records import Record, record_name
+from lbrs.records import Record, find_curve, record_name, reference_counts
 
 NORMS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
@@ -188,9 +188,10 @@ def _certified(folder: Path) -> str:
     """Accuracies at three radii of the network and of LBRS by Theorem E', at the alpha of the grid with the largest sum."""
     record = Record.load(folder / record_name("certified-mnist", "paper", 0))
     values = record.results["norms"]["l2"]
-    N = max(curve["N"] for curve in values["curves"] if "N" in curve)
+    N = reference_counts(values["curves"])[-1]
     places = [values["radii"].index(radius) for radius in (0.0, 0.25, 0.5)]
-    found = {curve["alpha"]: [curve["certified"][place] for place in places] for curve in values["curves"] if curve["method"] == "sharp" and curve["N"] == N}
+    curves = {alpha: find_curve(values["curves"], method="sharp", N=N, alpha=alpha) for alpha in values["alpha"]}
+    found = {alpha: [curve["certified"][place] for place in places] for alpha, curve in curves.items()}
     best = max(found, key=lambda alpha: sum(found[alpha]))
     told = ", ".join(f"{before:.3f} to {after:.3f}" for before, after in zip(found[0.0], found[best], strict=True))
     return rf"$N = {N:,}$, Theorem E': clean, at $\ell_2$ radius 0.25 and at 0.5: {told} ($\alpha = {best:g}$, the best of the grid)"
