@@ -121,6 +121,43 @@ class ConfidenceSequence:
         return self._sums[0] / max(1, self.count)
 
 
+class SignTest:
+    """Tests of the signs of n means of independent numbers in [-1, 1], valid at all times at once.
+
+    Two gamblers hold a fortune of 1 for each stream. One bets shares c of its fortune on +, the other on -: in equal parts for each c in STAKES, so that a number g
+    turns the part into (1 + c g) or (1 - c g) times as much. While the mean is not on its side, a fortune is a supermartingale, and by Ville's
+    inequality it ever reaches 1/error with probability at most `error`. So the sign of the first gambler to do so is wrong with probability at most `error`.
+    (Waudby-Smith and Ramdas, 2024, Section 4.)
+
+    Parameters: `n` streams, `error` in (0, 1), `device`.
+    """
+
+    STAKES = (1.0, 0.5, 0.25, 0.125)
+
+    def __init__(self, n: int, error: float, device: torch.device | str = "cpu") -> None:
+        self.target = math.log(len(self.STAKES) / error)
+        self._stakes = torch.tensor([[c * side for c in self.STAKES] for side in (1, -1)], dtype=torch.float64, device=device)
+        self._fortunes = torch.zeros(n, 2, len(self.STAKES), dtype=torch.float64, device=device)
+
+    @property
+    def least(self) -> int:
+        """The fewest numbers after which a sign can be decided."""
+        return math.ceil(self.target / math.log(2))
+
+    def update(self, values: Tensor) -> Tensor:
+        """Take m more numbers of each stream, `values` (n, m); returns (n,): the sign decided, 0 where none is."""
+        values = values.to(self._fortunes)
+        for start in range(0, values.shape[1], 64):
+            bets = torch.log1p(self._stakes[None, :, :, None] * values[:, None, None, start : start + 64])
+            self._fortunes = self._fortunes + bets.sum(-1)
+        plus, minus = (self._fortunes.logsumexp(-1) >= self.target).unbind(-1)
+        return plus.double() - minus.double()
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with the streams `rows` (indices) only."""
+        self._fortunes = self._fortunes[rows]
+
+
 @dataclass(frozen=True)
 class SignEstimate:
     """Signs of n means of numbers in [-1, 1].
@@ -136,23 +173,26 @@ class SignEstimate:
 
 
 def sequential_sign(draw: Callable[[Tensor, int], Tensor], n: int, *, samples: int, error: float, device: torch.device | str = "cpu") -> SignEstimate:
-    """The signs of n means, drawing from each stream only until its interval excludes 0.
+    """The signs of n means, drawing from each stream only until a `SignTest` decides.
 
-    Where it decides before `samples` numbers are drawn, the sign is wrong with probability at most `error` for each stream.
-    Parameters: `draw(rows, m)` gives m new independent numbers in [-1, 1] of each stream in `rows`, as (len(rows), m);
+    Where it decides before `samples` numbers are drawn, the sign is wrong with probability at most `error` for each stream; streams need not be
+    independent of each other. Parameters: `draw(rows, m)` gives m new independent numbers in [-1, 1] of each stream in `rows`, as (len(rows), m);
     `samples` >= 1, the most drawn per stream; `error` in (0, 1).
     """
-    mean = torch.zeros(n, dtype=torch.float64, device=device)
-    used, decided = torch.zeros_like(mean), torch.zeros(n, dtype=torch.bool, device=device)
-    rows, sequence = torch.arange(n, device=device), ConfidenceSequence(n, error, device)
-    while len(rows) and sequence.count < samples:
-        batch = 16 if sequence.count < 64 else 64
-        sequence.update((draw(rows, min(batch, samples - sequence.count)) + 1) / 2)
-        done = (sequence.lower > 0.5) | (sequence.upper < 0.5)
-        mean[rows], used[rows], decided[rows] = 2 * sequence.mean - 1, float(sequence.count), done
-        rows = rows[~done]
-        sequence.keep((~done).nonzero().flatten())
-    return SignEstimate(torch.where(mean >= 0, 1.0, -1.0).to(torch.float64), mean, decided, used)
+    total = torch.zeros(n, dtype=torch.float64, device=device)
+    used, found = torch.zeros_like(total), torch.zeros_like(total)
+    rows, test, count = torch.arange(n, device=device), SignTest(n, error, device), 0
+    while len(rows) and count < samples:
+        batch = min(test.least if count == 0 else min(64, max(4, count // 4)), samples - count)
+        values, count = draw(rows, batch).to(total), count + batch
+        found[rows] = decided = test.update(values)
+        total[rows] += values.sum(1)
+        used[rows] = float(count)
+        going = (decided == 0).nonzero().flatten()
+        rows = rows[going]
+        test.keep(going)
+    mean = total / used.clamp(min=1)
+    return SignEstimate(torch.where(found != 0, found, torch.where(mean >= 0, 1.0, -1.0)), mean, found != 0, used)
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lbrs._checks import batch, integer, number, radii
+from lbrs._checks import ELEMENTS, batch, integer, number, radii
 from lbrs.certificates import Certificate, round_down, sign_aware, theorem1, theorem8, theorem_e
 from lbrs.montecarlo import ConfidenceSequence, SignEstimate, normal_draws, refuse_unbounded, sequential_sign
 from lbrs.norms import L2, Norm, as_norm
@@ -18,7 +18,7 @@ SEARCH = 40  # halvings, on a logarithmic scale, of the interval in which the be
 
 
 def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
-    """f^mu(x) in {-1, +1} at n points: the oracle's `label` (n,) where alpha > |g|/||grad g||_*, else sign g (the sign of equation (5)).
+    """f^mu(x) in {-1, +1} at n points: the oracle's `label` (n,) where alpha > |g|/||grad g||_*, else sign g (the sign of equation (5); book: paper-eq-5).
 
     Given the `local` linearization, any number of alphas cost no further evaluation of g.
     """
@@ -26,7 +26,8 @@ def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
 
 
 class LocallyBiased:
-    """Locally biased randomized smoothing: f^mu = sign g^mu, g^mu(x) = g(x) + alpha yhat(x) ||grad g(x)||_* (equations (3) to (5)).
+    """Locally biased randomized smoothing: f^mu = sign g^mu, g^mu(x) = g(x) + alpha yhat(x) ||grad g(x)||_*
+    (equations (3) to (5); book: paper-eq-3, paper-eq-4, paper-eq-5).
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def _cap(x: Tensor, norm: Norm) -> Tensor:
 
 
 class NormalSmoothing:
-    """Normal smoothing of the soft score: g^mu(x) = E g(x + eps), eps ~ N(0, sigma^2 I), f^mu = sign g^mu (Theorem 1).
+    """Normal smoothing of the soft score: g^mu(x) = E g(x + eps), eps ~ N(0, sigma^2 I), f^mu = sign g^mu (Theorem 1; book: theorem-1, eq-soft-smoothing).
 
     The score must lie in [-1, 1]; it is the margin p(+1) - p(-1) of the paper's g in [0, 1]^2.
 
@@ -227,9 +228,34 @@ class NormalSmoothing:
 
     def estimate(self, x: object) -> SignEstimate:
         """The sign of g^mu at `x` (n, *shape) by sequential sampling, with what was decided and how many draws it took."""
-        x = batch("x", x)
-        return sequential_sign(lambda rows, m: self._draw(x[rows.to(x.device)], m), len(x), samples=self.samples, error=self.error,
-                               device=self.score_function.device)
+        return self.estimate_path(x, [self.sigma])[0]
+
+    def estimate_path(self, x: object, sigmas: Iterable[float]) -> list[SignEstimate]:
+        """As `estimate` for each of `sigmas` > 0 in place of sigma, with the same draws Z of N(0, I) at a point for all of them, eps = sigma Z.
+
+        Each sign alone is wrong with probability at most `error` where decided; those of different sigmas depend on each other.
+        """
+        x, sigmas = batch("x", x), torch.tensor([number("sigmas", sigma, low=0, open_low=True) for sigma in sigmas], dtype=torch.float64)
+        width = max(1, x[0].numel() if len(x) else 1)
+        parts = [self._estimate(part, sigmas) for part in x.split(max(1, ELEMENTS // (64 * width)))]
+        return [SignEstimate(*(torch.cat([getattr(part, name).reshape(-1, len(sigmas))[:, place] for part in parts]) for name in ("sign", "mean", "decided", "used")))
+                for place in range(len(sigmas))]
+
+    def _estimate(self, x: Tensor, sigmas: Tensor) -> SignEstimate:
+        """The signs at the points `x` for all `sigmas`, a stream for each pair, sigma varying fastest."""
+        score = self.score_function
+        x, sigmas = x.to(score.device, score.dtype), sigmas.to(score.device, score.dtype)
+
+        def draw(rows: Tensor, m: int) -> Tensor:
+            points, where = rows.div(len(sigmas), rounding_mode="floor").unique(return_inverse=True)
+            noise = torch.randn(len(points), m, *x.shape[1:], dtype=x.dtype, device=x.device, generator=self.generator)
+            pieces = []
+            for part in torch.arange(len(rows), device=rows.device).split(max(1, ELEMENTS // (m * max(1, x[0].numel())))):
+                eps = noise[where[part]] * sigmas[rows[part] % len(sigmas)].reshape(-1, *[1] * x.ndim)
+                pieces.append(score.raw(eps.add_(x[points[where[part]]][:, None]).flatten(0, 1)).reshape(len(part), m))
+            return refuse_unbounded(torch.cat(pieces))
+
+        return sequential_sign(draw, len(x) * len(sigmas), samples=self.samples, error=self.error, device=score.device)
 
     def predict(self, x: object) -> Tensor:
         """f^mu(x) in {-1, +1} for `x` (n, *shape), as float64 (n,): wrong with probability at most `error` where decided, see `estimate`."""
@@ -244,7 +270,7 @@ class NormalSmoothing:
         return total / self.samples
 
     def certify(self, x: object, confidence: float = 0.999) -> Certificate:
-        """Theorem 1 in l2: for each point, with probability at least `confidence` over the draws, f^mu is constant on the open ball.
+        """Theorem 1 (book: theorem-1) in l2: for each point, with probability at least `confidence` over the draws, f^mu is constant on the open ball.
 
         The prediction is the side of 0 on which the whole interval for g^mu(x) lies after `samples` draws; where it holds 0, the
         classifier abstains: prediction 0, radius 0. Parameters: `x` (n, *shape), `confidence` in (0, 1).

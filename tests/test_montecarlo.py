@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binom, binomtest
 
-from lbrs.montecarlo import ConfidenceSequence, clopper_pearson, empirical_bernstein, sequential_sign
+from lbrs.montecarlo import ConfidenceSequence, SignTest, clopper_pearson, empirical_bernstein, sequential_sign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -124,6 +124,47 @@ def test_no_stream_is_drawn_from_more_than_allowed_or_than_reported(samples, rng
     assert torch.equal(estimate.used, drawn) and (drawn <= samples).all() and (drawn[~estimate.decided] == samples).all()
 
 
+def fortunes(values, error):
+    """The signs decided by the two gamblers, one number at a time, and when (0: never)."""
+    for t in range(1, len(values) + 1):
+        for side in (1, -1):
+            if sum(np.prod(1 + side * c * values[:t]) for c in SignTest.STAKES) / len(SignTest.STAKES) >= 1 / error:
+                return side, t
+    return 0, 0
+
+
+@pytest.mark.parametrize("mean", [-0.9, -0.3, 0.0, 0.4, 1.0])
+@pytest.mark.parametrize("cuts", [[150], list(range(1, 151)), [8, 70, 150]], ids=["at once", "one by one", "batches"])
+def test_the_sign_test_is_the_formula_however_the_stream_is_cut(mean, cuts, rng):
+    values = (mean + 0.4 * rng.uniform(-1, 1, (6, 150))).clip(-1, 1)
+    test, found = SignTest(6, 0.01), []
+    for batch in np.split(values, cuts[:-1], axis=1):
+        found.append(test.update(torch.from_numpy(batch)).numpy())
+    for place, stream in enumerate(values):
+        for cut, signs_ in zip(cuts, found, strict=True):
+            plus, minus = (np.mean([np.prod(1 + side * c * stream[:cut]) for c in SignTest.STAKES]) * 0.01 for side in (1, -1))
+            assert signs_[place] == int(plus >= 1) - int(minus >= 1) or min(abs(plus - 1), abs(minus - 1)) < 1e-9
+    if mean == 1.0:
+        assert fortunes(np.ones(20), 0.01) == (1, SignTest(1, 0.01).least)
+
+
+@pytest.mark.parametrize("mean", [0.0, -0.001, -0.2])
+def test_the_sign_test_is_wrong_at_most_as_often_as_stated_at_any_time(mean, rng):
+    test, ever = SignTest(2000, 0.1), torch.zeros(2000, dtype=torch.bool)
+    for _ in range(60):
+        ever |= test.update(torch.from_numpy(np.where(rng.random((2000, 5)) < (1 + mean) / 2, 1.0, -1.0))) > 0
+    assert ever.sum() <= binom.ppf(1 - 1e-6, 2000, 0.1)
+
+
+def test_streams_of_a_sign_test_do_not_affect_each_other(rng):
+    values = torch.from_numpy(rng.uniform(-0.2, 1, (6, 40)))
+    whole, part, rows = SignTest(6, 0.01), SignTest(6, 0.01), torch.tensor([4, 1])
+    whole.update(values[:, :20])
+    part.update(values[:, :20])
+    part.keep(rows)
+    assert torch.equal(part.update(values[rows, 20:]), whole.update(values[:, 20:])[rows])
+
+
 def test_clear_signs_need_fewer_numbers(rng):
     means = np.repeat([0.9, 0.3, 0.1], 50)
     estimate, _ = signs(lambda rows, m: means[rows, None] + 0.1 * rng.uniform(-1, 1, (len(rows), m)), 150, samples=5000, error=0.01)
@@ -142,7 +183,8 @@ def test_mean_is_the_average_of_what_was_drawn(rng):
 
     estimate, _ = signs(draw, 20, samples=300, error=0.2)
     np.testing.assert_allclose(estimate.mean, [np.mean(numbers) for numbers in seen], rtol=0, atol=1e-12)
-    assert torch.equal(estimate.sign, torch.where(estimate.mean >= 0, 1.0, -1.0).double())
+    left = ~estimate.decided
+    assert torch.equal(estimate.sign[left], torch.where(estimate.mean[left] >= 0, 1.0, -1.0).double())
 
 
 def test_mean_zero_stays_undecided(rng):

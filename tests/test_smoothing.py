@@ -231,7 +231,31 @@ def test_sequential_prediction_has_the_sign_of_the_integral(rng):
     estimate = ridge([1.0], 1.0, 2000, error=0.01).estimate(x)
     wrong = (estimate.sign.numpy() != np.sign(x[:, 0]))[estimate.decided.numpy()]
     assert estimate.decided.sum() > 600 and wrong.sum() <= binom.ppf(1 - 1e-6, 800, 0.01)
-    assert (estimate.used <= 2000).all() and estimate.used.mean() < 1000 and estimate.used.min() >= 16
+    assert (estimate.used <= 2000).all() and estimate.used.mean() < 1000 and estimate.used.min() >= 8
+
+
+def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of_each(rng):
+    x, sigmas = rng.uniform(0.1, 1, (300, 1)) * rng.choice([-1, 1], (300, 1)), [0.3, 1.0, 3.0]
+    path = ridge([1.0], 9.0, 600, error=0.02).estimate_path(x, sigmas)
+    for sigma, estimate in zip(sigmas, path, strict=True):
+        wrong = (estimate.sign.numpy() != np.sign(x[:, 0]))[estimate.decided.numpy()]
+        assert wrong.sum() <= binom.ppf(1 - 1e-6, 300, 0.02) and (estimate.used <= 600).all()
+    assert path[0].used.mean() < path[1].used.mean() < path[2].used.mean()
+    one = ridge([1.0], 0.3, 600, error=0.02).estimate(x)
+    assert torch.equal(one.used, ridge([1.0], 9.0, 600, error=0.02).estimate_path(x, [0.3])[0].used)
+    seen = []
+    score = Score(lambda z: seen.append(z) or z[:, 0] * 1e-9)
+    NormalSmoothing(score, 1.0, 5).estimate_path(np.zeros((1, 1)), [1.0, 4.0])
+    first, second = torch.cat(seen).reshape(2, 5)
+    torch.testing.assert_close(second, 4 * first)
+
+
+def test_signs_over_a_grid_of_sigmas_never_hold_more_noise_than_the_memory_allows(monkeypatch):
+    monkeypatch.setattr(lbrs.smoothing, "ELEMENTS", 700)
+    seen = []
+    score = Score(lambda x: seen.append(x.numel()) or torch.zeros_like(x[:, 0]))
+    NormalSmoothing(score, 0.1, 90).estimate_path(np.zeros((9, 7)), [0.1, 0.2])
+    assert sum(seen) == 9 * 7 * 2 * 90 and max(seen) <= 700
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.999])
