@@ -9,11 +9,13 @@ from lbrs._checks import batch, integer, labels, number
 from lbrs.norms import L2, LINF, Norm
 
 
-def pgd(logit: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, radius: float, norm: Norm, *, steps: int = 10, step: float = 2.5, chunk: int = 1024) -> Tensor:
+def pgd(logit: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, radius: float, norm: Norm, *, steps: int = 10, step: float = 2.5,
+        start: torch.Generator | None = None, chunk: int = 1024) -> Tensor:
     """Projected gradient descent on y z(x), the way to the other class, inside {z : ||z - x|| <= radius} and the box [0, 1]^d.
 
     The logistic loss log(1 + exp(-y z)) has the same normalised gradient as -y z, without underflow, so that these are the steps of
-    the attack of Madry et al. (2018) on the logistic loss. It starts at x, and each of its steps has length `step` * radius / steps.
+    the attack of Madry et al. (2018) on the logistic loss. Each of its steps has length `step` * radius / steps. It starts at x, or, given a generator
+    on the device of x as `start`, at a random point of the ball (in linf uniform, in l2 of uniform direction and length), moved into the box.
 
     Parameters
     ----------
@@ -32,19 +34,30 @@ def pgd(logit: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, radius: float, 
         raise ValueError(f"x must hold pixels in [0, 1], got values from {x.min():g} to {x.max():g}")
     if radius == 0 or len(x) == 0:
         return x.clone()
+    if start is not None and not isinstance(start, torch.Generator):
+        raise TypeError(f"start must be a torch.Generator or None, got {type(start).__name__}")
     signs = y.to(x).reshape(-1, *[1] * (x.ndim - 1))
-    return torch.cat([_attack(logit, part, sign, radius, norm, steps, step * radius / steps)
+    return torch.cat([_attack(logit, part, sign, radius, norm, steps, step * radius / steps, start)
                       for part, sign in zip(x.split(chunk), signs.split(chunk), strict=True)])
 
 
-def _attack(logit: Callable, x: Tensor, sign: Tensor, radius: float, norm: Norm, steps: int, length: float) -> Tensor:
-    point = x.clone()
+def _attack(logit: Callable, x: Tensor, sign: Tensor, radius: float, norm: Norm, steps: int, length: float, start: torch.Generator | None) -> Tensor:
+    point = x.clone() if start is None else project(x + _random(x, radius, norm, start), x, radius, norm)
     for _ in range(steps):
         point.requires_grad_(True)
         (gradient,) = torch.autograd.grad(logit(point).sum(), point)
         direction = norm.maximizer(-(sign * gradient).flatten(1)).reshape(x.shape)
         point = project(point.detach() + length * direction, x, radius, norm)
     return point
+
+
+def _random(x: Tensor, radius: float, norm: Norm, start: torch.Generator) -> Tensor:
+    """A random change of each point: uniform in the linf ball; in l2 of normal direction and a length uniform in [0, radius]."""
+    if norm == LINF:
+        return radius * (2 * torch.rand(x.shape, dtype=x.dtype, device=x.device, generator=start) - 1)
+    change = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=start).flatten(1)
+    length = radius * torch.rand(len(x), 1, dtype=x.dtype, device=x.device, generator=start)
+    return (change * (length / norm(change)[:, None].clamp(min=1e-12))).reshape(x.shape)
 
 
 def project(point: Tensor, x: Tensor, radius: float, norm: Norm) -> Tensor:

@@ -38,6 +38,18 @@ def test_more_radius_never_helps_the_network_and_radius_zero_changes_nothing(dig
 
 
 @pytest.mark.parametrize("norm", [L2, LINF])
+def test_a_random_start_lies_in_ball_and_box_repeats_with_its_seed_and_attacks_as_well(digits, norm):
+    task, network = digits
+    first, again, other = (pgd(network, task.test_x, task.test_y, 0.4, norm, start=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert norm((first - task.test_x).flatten(1)).max() <= 0.4 * (1 + 1e-5) and first.min() >= 0 and first.max() <= 1
+    shares = [right(network, attacked, task.test_y).double().mean() for attacked in (first, pgd(network, task.test_x, task.test_y, 0.4, norm))]
+    assert abs(shares[0] - shares[1]) < 0.05
+    flat = pgd(lambda z: 0 * z.sum(1), task.test_x, task.test_y, 0.4, norm, start=torch.Generator().manual_seed(0))
+    assert (flat - task.test_x).flatten(1).abs().amax(1).min() > 0
+
+
+@pytest.mark.parametrize("norm", [L2, LINF])
 def test_for_a_linear_logit_away_from_the_box_the_attack_is_optimal(norm):
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(6, generator=generator, dtype=torch.float64)
