@@ -19,6 +19,12 @@ def rename(app, page, template, context, doctree):
     context["body"] = PROOF.sub(lambda _: f'<div class="proof admonition" id="proof-{next(count)}"><p><em>Proof.</em> ', body)
 
 
+def without_numbers(app, config):
+    """Switch the numbers of figures off again, which sphinx-proof switches on: headings give those of the paper."""
+    config.numfig = False
+
+
 def setup(app):
+    app.connect("config-inited", without_numbers, priority=900)
     app.connect("html-page-context", rename)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

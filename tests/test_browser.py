@@ -1,0 +1,222 @@
+"""The built website in a real browser: mathematics, pictures, colours, narrow screens and search, without a network and without a complaint."""
+
+import functools
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+import yaml
+from axe_playwright_python.base import AXE_FILE_PATH
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "_build/html"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PATIENCE, SETTLED = 120_000, 400  # milliseconds; the second is what the theme takes to notice a new width
+STATE = """() => ({
+  raw: [...document.querySelectorAll('.math')].filter(math => !math.querySelector('mjx-container')).map(math => math.textContent.slice(0, 80)),
+  errors: [...document.querySelectorAll('mjx-merror')].map(error => error.textContent),
+  blank: [...document.querySelectorAll('article img')].filter(image => !(image.complete && image.naturalWidth)).map(image => image.src.slice(0, 200)),
+  ids: [...document.querySelectorAll('[id], a[name]')].map(element => element.id || element.name),
+  links: [...document.querySelectorAll('a[href]')].map(link => link.href),
+  unnamed: [...document.querySelectorAll('article a[href]')].filter(link => !link.textContent.trim() && !link.querySelector('img, svg, [aria-label]')
+    && !link.getAttribute('aria-label')).map(link => link.outerHTML.slice(0, 200)),
+})"""
+LOADED = """() => window.MathJax?.startup?.promise !== undefined || !document.querySelector('.math')"""
+AXE = """async only => (await axe.run('article', {preload: false, resultTypes: ['violations'], rules: {region: {enabled: false}},
+  ...(only ? {runOnly: only} : {})})).violations.flatMap(found => found.nodes
+  .filter(node => found.id !== 'empty-table-header' || !document.querySelector(node.target[0]).querySelector('mjx-assistive-mml'))
+  .map(node => `${found.id}: ${node.target.join(' ')}: ${(node.any[0] ?? node.all[0] ?? node.none[0])?.message ?? ''}`))"""
+"""What axe finds in the article; it does not see that a header of mathematics has a text for screen readers, in MathML."""
+CHANGED = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]
+"""The rules of axe that can come out differently in another theme or width."""
+OVERFLOW = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [`the page is ${document.documentElement.scrollWidth} pixels wide`,
+  ...[...document.querySelectorAll('article *')].filter(element => element.getBoundingClientRect().right > innerWidth + 1)
+    .slice(0, 5).map(element => element.outerHTML.slice(0, 160))]"""
+
+pytestmark = pytest.mark.site
+
+
+def listed(entry: dict) -> list[str]:
+    """The pages in a table of contents or in a part of one."""
+    below = [page for key in ("parts", "chapters", "sections") for part in entry.get(key, ()) for page in listed(part)]
+    return [entry[key] for key in ("root", "file") if key in entry] + below
+
+
+CONTENTS = listed(yaml.safe_load((ROOT / "_toc.yml").read_text()))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one visit of a page found: `state` of STATE, what the browser complained of, and what is wrong in which look."""
+
+    state: dict[str, list[str]]
+    complaints: list[str]
+    barriers: list[str]
+    overflow: list[str]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and writes no log."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def missing(told: str) -> None:
+    """What a test needs is not there: a failure where everything must be (CI), else a reason to skip."""
+    pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The website on a free port of this machine."""
+    if not (SITE / "index.html").is_file():
+        missing("no website in _build/html; lbrs build makes it")
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        missing("no Chromium; on Debian: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address) -> Callable[[str], tuple[Page, list[str]]]:
+    """opened(path): a tab with that page, mathematics set, and the list to which the browser's complaints about it are added."""
+    context = browser.new_context(viewport=WIDE, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE)
+
+    def opened(path: str) -> tuple[Page, list[str]]:
+        page, complaints = context.new_page(), []
+        page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.on("response", lambda response: response.status >= 400 and complaints.append(f"{response.status}: {response.url}"))
+        page.on("request", lambda request: request.url.startswith((address, "data:", "blob:")) or complaints.append(f"remote: {request.url}"))
+        page.goto(address + path, wait_until="load")
+        page.wait_for_function(LOADED)
+        page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }")
+        return page, complaints
+
+    yield opened
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def seen(opened) -> Callable[[str], Seen]:
+    """seen(name): what the visit of that page found; each is visited once, wide and light, then narrow in both themes."""
+
+    @functools.cache
+    def seen(name: str) -> Seen:
+        page, complaints = opened(f"{name}.html")
+        page.evaluate("() => document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager')")
+        page.wait_for_function("() => [...document.images].every(image => image.complete)")
+        page.add_style_tag(content="* { transition: none !important; animation: none !important }")
+        page.evaluate(AXE_FILE_PATH.read_text())
+        state, barriers, overflow = page.evaluate(STATE), [], []
+        for theme, size, rules in (("light", WIDE, None), ("dark", NARROW, CHANGED)):
+            page.set_viewport_size(size)
+            page.wait_for_timeout(SETTLED)
+            page.evaluate("theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme)
+            barriers += [f"{theme}, {size['width']} pixels: {found}" for found in page.evaluate(AXE, rules)]
+        for theme in ("dark", "light"):
+            page.evaluate("theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme)
+            overflow += [f"{theme}: {found}" for found in page.evaluate(OVERFLOW)]
+        page.close()
+        return Seen(state, complaints, barriers, overflow)
+
+    return seen
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_mathematics_is_set(seen, name):
+    found = seen(name).state["raw"] + seen(name).state["errors"]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_the_browser_does_not_complain_and_asks_no_other_machine(seen, name):
+    found = seen(name).complaints
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_every_picture_is_loaded(seen, name):
+    found = seen(name).state["blank"]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_the_article_is_accessible_in_both_themes(seen, name):
+    found = seen(name).barriers
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_nothing_is_wider_than_a_telephone(seen, name):
+    found = seen(name).overflow
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_links_and_references_resolve(seen, address, name):
+    assert not seen(name).state["unnamed"]
+    lost = []
+    for link in seen(name).state["links"]:
+        url, fragment = urldefrag(link)
+        path = unquote(url.removeprefix(address).split("?")[0])
+        if not url.startswith(address):
+            continue
+        known = path.removesuffix(".html") in CONTENTS
+        if not (SITE / path).exists() or (fragment and known and unquote(fragment) not in seen(path.removesuffix(".html")).state["ids"]):
+            lost.append(link)
+    assert not lost, "\n".join(lost)
+
+
+def test_the_search_finds_theorem_6(opened, address):
+    page, complaints = opened("search.html?q=Theorem+6")
+    results = page.locator("#search-results ul.search > li > a")
+    expect(page.locator("#search-results h2")).to_have_text("Search Results")
+    expect(page.locator("#search-results .search-summary")).to_contain_text("found")
+    found = {urldefrag(results.nth(place).evaluate("link => link.href"))[0].removeprefix(address).split("?")[0] for place in range(results.count())}
+    assert "book/linear.html" in found
+    assert not complaints
+    page.close()
+
+
+def test_the_slider_changes_the_picture(opened):
+    page, complaints = opened("book/interactive.html")
+    slider, image, told = page.locator("figure input[type=range]"), page.locator("figure .lbrs-frame"), page.locator("figure output")
+
+    def shown() -> tuple[str, str, str]:
+        return image.get_attribute("src"), image.get_attribute("alt"), told.inner_text()
+
+    first = shown()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    second = shown()
+    page.keyboard.press("End")
+    last = shown()
+    assert all(len(set(values)) == 3 for values in zip(first, second, last, strict=True))
+    assert page.evaluate("() => { const image = document.querySelector('figure .lbrs-frame'); return image.decode().then(() => image.naturalWidth) }") > 0
+    page.keyboard.press("Home")
+    assert shown() == first
+    assert not complaints
+    page.close()
