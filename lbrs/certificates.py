@@ -75,7 +75,7 @@ class Certificate:
 
 
 def theorem1(lower: Tensor, sigma: float) -> Tensor:
-    """Theorem 1 for two classes whose scores sum to one: sigma PhiInv(g_y^mu(x)).
+    """Theorem 1 (book: theorem-1) for two classes whose scores sum to one: sigma PhiInv(g_y^mu(x)).
 
     The smoothed classifier keeps its class y on the open l2 ball of radius (sigma/2)(PhiInv(g_y) - PhiInv(g_y')), and
     g_y' = 1 - g_y. Parameters: `lower` (n,), a lower bound of g_y^mu(x) in [0, 1]; `sigma` > 0, in the units of x.
@@ -85,7 +85,7 @@ def theorem1(lower: Tensor, sigma: float) -> Tensor:
 
 
 def theorem6(value: Tensor, slope: Tensor, neighbor: Tensor) -> Tensor:
-    """Theorem 6 (linear g): min{|g^mu(x)| / ||a||_*, r_nghbr(x)}.
+    """Theorem 6 (book: theorem-6), for a linear g: min{|g^mu(x)| / ||a||_*, r_nghbr(x)}.
 
     f^mu is constant on the open ball of this radius. Parameters, each (n,): `value` g^mu(x), `slope` ||a||_*, `neighbor` r_nghbr(x).
     Where a = 0 the first term is inf if g^mu(x) != 0, else 0.
@@ -96,7 +96,7 @@ def theorem6(value: Tensor, slope: Tensor, neighbor: Tensor) -> Tensor:
 
 
 def theorem8(value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor) -> Tensor:
-    """Theorem 8 (grad g L-Lipschitz from the norm to its dual): min{r_bdry(x), r_nghbr(x)}.
+    """Theorem 8 (book: theorem-8, assumption-7), for grad g L-Lipschitz from the norm to its dual: min{r_bdry(x), r_nghbr(x)}.
 
     f^mu is constant on the open ball of this radius, with r_bdry = (sqrt(B^2 + 4 L |g^mu(x)|) - B) / (2 L), B = alpha L + ||grad g(x)||_*.
     Computed as 2 |g^mu| / (B + sqrt(B^2 + 4 L |g^mu|)), which has no cancellation and at L = 0 is Theorem 6.
@@ -111,7 +111,7 @@ def theorem8(value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: fl
 
 
 def theorem_h(distance: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float) -> Tensor:
-    """Theorems B and H: the sign-aware radius of h + alpha K yhat for a K-Lipschitz h; B is the case of a linear h, K = ||a||_*.
+    """Theorems B and H (book: theorem-b, theorem-h): the sign-aware radius of h + alpha K yhat for a K-Lipschitz h; B is the case of a linear h, K = ||a||_*.
 
     f^mu is constant on the open ball of radius R - alpha where f^mu(x) != yhat(x), and else of radius min{R + alpha, max(R_nb, R - alpha)}:
     an oracle that flips does no harm within R - alpha. Parameters, each (n,): `distance` R = f^mu(x) h(x)/K, negative where the oracle
@@ -121,7 +121,8 @@ def theorem_h(distance: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float) 
 
 
 def sign_aware(along: Tensor, against: Tensor, agrees: Tensor, neighbor: Tensor) -> Tensor:
-    """What Theorems B, H and E' share: `against` in disagreement, and min{along, max(R_nb, against)} in agreement, at least 0.
+    """What Theorems B, H and E' share (book: theorem-b, theorem-h, theorem-e-prime): `against` in disagreement, and min{along, max(R_nb, against)}
+    in agreement, at least 0.
 
     `along` (n,): how far the decision holds while the bias speaks for it; `against` <= `along`: how far it holds even when the bias speaks against it;
     `agrees`, `neighbor` (n,): as for `theorem_h`.
@@ -130,7 +131,7 @@ def sign_aware(along: Tensor, against: Tensor, agrees: Tensor, neighbor: Tensor)
 
 
 def theorem_e(value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor) -> Tensor:
-    """Theorem E': the sign-aware radius for an L-Lipschitz gradient; never below Theorem 8, and Theorem B as L -> 0.
+    """Theorem E' (book: theorem-e-prime): the sign-aware radius for an L-Lipschitz gradient; never below Theorem 8, and Theorem B as L -> 0.
 
     f^mu is constant on the open ball of radius rho_- where f^mu(x) != yhat(x), and else of radius min{rho_+, max(R_nb, rho_-)}.
     Parameters, each (n,): `value` v = f^mu(x) g(x); `slope` G = ||grad g(x)||_*; `agrees`, bool; `neighbor` R_nb. `alpha` >= 0; `L` >= 0, a number or (n,).
@@ -141,7 +142,7 @@ def theorem_e(value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, al
 def radius_against(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) -> Tensor:
     """rho_-, the root of Psi_-(t) = m - (G + alpha L) t - (L/2) t^2 with m = v - alpha G, a lower bound of f^mu(x) g - alpha ||grad g|| at distance t.
 
-    No smaller radius is possible for all g with these v, G, L (Theorem E). 0 where m <= 0, inf where Psi_- is a positive constant.
+    No smaller radius is possible for all g with these v, G, L (Theorem E; book: theorem-e). 0 where m <= 0, inf where Psi_- is a positive constant.
     """
     margin = (value - alpha * slope).clamp(min=0)
     B = slope + alpha * L
@@ -150,7 +151,7 @@ def radius_against(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor
 
 
 def radius_along(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) -> Tensor:
-    """rho_+, the root of Psi_+(t), the best lower bound of f^mu(x) g + alpha ||grad g|| at distance t (Theorem E), in its three regimes.
+    """rho_+, the root of Psi_+(t), the best lower bound of f^mu(x) g + alpha ||grad g|| at distance t (Theorem E; book: theorem-e), in its three regimes.
 
     0 where m = v + alpha G <= 0, inf where Psi_+ is a positive constant.
     """
@@ -177,7 +178,7 @@ def _along(value: Tensor, slope: Tensor, margin: Tensor, alpha: float, L: Tensor
 
 
 def theorem_g(sigma: float, oscillation: float = 2.0) -> tuple[float, float]:
-    """Theorem G: (K, L) such that g = g0 * N(0, sigma^2 I) has ||grad g||_2 <= K and an L-Lipschitz gradient in l2, for any measurable g0.
+    """Theorem G (book: theorem-g): (K, L) such that g = g0 * N(0, sigma^2 I) has ||grad g||_2 <= K and an L-Lipschitz gradient in l2, for any measurable g0.
 
     K = Omega / (sigma sqrt(2 pi)) and L = 2 phi(1) Omega / sigma^2 = 0.48394 Omega / sigma^2, phi the standard normal density; no smaller constants are
     true for all g0. Parameters: `sigma` > 0, in the units of x; `oscillation` Omega = sup g0 - inf g0 >= 0, 2 for a g0 in [-1, 1].
@@ -190,7 +191,8 @@ def theorem_g(sigma: float, oscillation: float = 2.0) -> tuple[float, float]:
 
 
 def theorem_m(scores: Tensor, label: Tensor, neighbors: Tensor, alpha: float, K: float, pairs: Tensor | None = None, predicted: Tensor | None = None) -> Tensor:
-    """Theorem M: the radius of argmax_c S_c, S_c = h_c + alpha K 1[c = k(x)], for scores whose differences h_s - h_c are K-Lipschitz; H for two classes.
+    """Theorem M (book: theorem-m): the radius of argmax_c S_c, S_c = h_c + alpha K 1[c = k(x)], for scores whose
+    differences h_s - h_c are K-Lipschitz; H for two classes.
 
     min over k' of max{nb(k'), R_k'}, R_k' = min over c != s of ((h_s - h_c)/K + alpha (1[s = k'] - 1[c = k'])), s the prediction: an oracle whose class is
     k' within the ball does no harm within R_k'. 0 where two classes have the largest S_c.

@@ -37,7 +37,7 @@ class ExactRadii:
 
 
 def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: object, *, box: bool = False) -> ExactRadii:
-    """The distance from x to the nearest point where f^mu = sign(g + alpha yhat ||a||_*), g(x) = a^T x + b, changes (Theorem C).
+    """The distance from x to the nearest point where f^mu = sign(g + alpha yhat ||a||_*), g(x) = a^T x + b, changes (Theorem C; book: theorem-c).
 
     f^mu is constant on the open ball of the radius around x; with `box`, on the part of it in [0, 1]^d. With s = f^mu(x) the radius is
     the least dist(x, P_{y,j}) over y in {-1, +1} and j in I_y, where

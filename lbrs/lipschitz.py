@@ -47,7 +47,7 @@ class LipschitzScore(Score):
         return Linearization(sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf))
 
     def certify_biased(self, x: Tensor, label: Tensor, neighbor: Tensor, alpha: float, norm: Norm, confidence: float) -> Certificate:
-        """Theorem H at the points `x` (n, *shape), given the oracle's `label` (n,) and R_nb, `neighbor` (n,)."""
+        """Theorem H (book: theorem-h) at the points `x` (n, *shape), given the oracle's `label` (n,) and R_nb, `neighbor` (n,)."""
         local, K = self.linearize(x, norm), self.lipschitz
         label = label.to(local.base)
         prediction = select(local, label, alpha)
@@ -126,8 +126,9 @@ def cohen_interval(counts: Tensor, samples: int, sigma: float, confidence: float
 
 
 def cohen_certificate(counts: Tensor, samples: int, sigma: float, label: object, neighbor: Tensor, alpha: float, confidence: float = 0.999) -> Certificate:
-    """Theorem H for Cohen's score h = sigma PhiInv(p), in l2: with R the lower end of f^mu(x) h(x), the radius is min{R + alpha, max(R_nb, R - alpha)}
-    where f^mu(x) = yhat(x), and else R - alpha. Where the interval of h does not decide the sign of h + alpha yhat(x), it abstains.
+    """Theorem H (book: theorem-h) for Cohen's score h = sigma PhiInv(p), in l2: with R the lower end of f^mu(x) h(x),
+    the radius is min{R + alpha, max(R_nb, R - alpha)} where f^mu(x) = yhat(x), and else R - alpha. Where the interval of h does not decide
+    the sign of h + alpha yhat(x), it abstains.
 
     For each point the statement holds with probability at least `confidence`, for all alphas at once: the one event that it rests on, that
     `cohen_interval` holds h(x), does not depend on alpha. So one set of counts serves any number of alphas. A point whose p is below 1/2 for a label +1

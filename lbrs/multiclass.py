@@ -53,7 +53,7 @@ class ClassOracle:
 
 
 class MulticlassLocallyBiased:
-    """f^mu(x) = argmax_c S_c(x), S_c = h_c(x) + alpha K 1[c = k(x)], k(x) the class of the nearest reference point; certified by Theorem M.
+    """f^mu(x) = argmax_c S_c(x), S_c = h_c(x) + alpha K 1[c = k(x)], k(x) the class of the nearest reference point; certified by Theorem M (book: theorem-m).
 
     With two classes this is Theorem H for h_1 - h_0. Of equal S_c the first class is predicted, with radius 0.
 
@@ -113,7 +113,7 @@ class MulticlassLocallyBiased:
         return self._biased(x, self._scores(x))[2].to(torch.float64)
 
     def certify(self, x: object) -> Certificate:
-        """Theorem M: f^mu is constant on the open `norm` ball of the radius around each point of `x` (n, *shape).
+        """Theorem M (book: theorem-m): f^mu is constant on the open `norm` ball of the radius around each point of `x` (n, *shape).
 
         Rounding is allowed for: the predicted class's score is lowered by what it can do at x and within the ball.
         """

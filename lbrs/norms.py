@@ -33,7 +33,7 @@ class Norm:
 
     @property
     def dual(self) -> "Norm":
-        """The dual norm ||y||_* = sup{x^T y : ||x|| <= 1}, which is lq with 1/p + 1/q = 1."""
+        """The dual norm ||y||_* = sup{x^T y : ||x|| <= 1}, which is lq with 1/p + 1/q = 1 (book: lemma-0)."""
         if self.p == 1:
             return LINF
         return L1 if self.p == math.inf else Norm(self.p / (self.p - 1))
@@ -46,7 +46,7 @@ class Norm:
         return scale * torch.linalg.vector_norm(v / scale[..., None], ord=self.p, dim=-1)
 
     def maximizer(self, a: Tensor) -> Tensor:
-        """A vector m with ||m|| = 1 and a^T m = ||a||_*, the optimal bias of Section 3.1 for alpha = 1; 0 where a = 0.
+        """A vector m with ||m|| = 1 and a^T m = ||a||_*, the optimal bias of Section 3.1 for alpha = 1 (book: paper-eq-3); 0 where a = 0.
 
         Parameters: `a` (..., d). Returns (..., d).
 

@@ -52,10 +52,11 @@ def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class NearestNeighborOracle:
-    """The k-nearest-neighbour oracle: yhat(x) is the majority label of the k reference points nearest to x in l2 (Section 3.2; k = 1 there).
+    """The k-nearest-neighbour oracle: yhat(x) is the majority label of the k reference points nearest to x in l2 (book: direction-oracle).
 
-    Of equally near points those that come first count. Nothing of size N x N is ever held for many points. Distances are compared in
-    twice the working precision where they are close: a label is that of real arithmetic unless two squared distances agree in 89 bits.
+    The paper has k = 1 (Section 3.2). Of equally near points those that come first count. Nothing of size N x N is ever held for many points.
+    Distances are compared in twice the working precision where they are close: a label is that of real arithmetic unless two squared distances
+    agree in 89 bits.
 
     Parameters
     ----------
@@ -96,9 +97,9 @@ class NearestNeighborOracle:
     def radius(self, x: object, norm: Norm, bound: str = "sharp") -> Tensor:
         """The label does not change on the open ball of this radius around x; inf if all reference points have one label.
 
-        bound="sharp": Theorem A, min over j with y_j != yhat(x) of max over k with y_k = yhat(x) of b_kj(x), and Theorem K for k > 1, with
-        b_kj(x) = (rho(x, x_j)^2 - rho(x, x_k)^2) / (2 ||x_k - x_j||_*), 0 where x_k = x_j.
-        bound="paper": r_nghbr of Theorem 8, which takes k = i*(x) only; never above "sharp". Needs k = 1.
+        bound="sharp": Theorem A (book: theorem-a), min over j with y_j != yhat(x) of max over k with y_k = yhat(x) of b_kj(x),
+        and Theorem K (book: theorem-k) for k > 1, with b_kj(x) = (rho(x, x_j)^2 - rho(x, x_k)^2) / (2 ||x_k - x_j||_*), 0 where x_k = x_j.
+        bound="paper": r_nghbr of Theorem 8 (book: theorem-8), which takes k = i*(x) only; never above "sharp". Needs k = 1.
         Both hold for the labels as computed in floating point: each b_kj is lowered by a bound of all rounding errors, at x and at the
         points of the ball.
 

@@ -28,7 +28,7 @@ class Estimate:
 
 
 class GaussianScore(SampledScore):
-    """g(x) = E g0(x + eps), eps ~ N(0, sigma^2 I), of a score g0 in [-1, 1]: its gradient is L-Lipschitz in l2, L = 0.968/sigma^2 (Theorem G).
+    """g(x) = E g0(x + eps), eps ~ N(0, sigma^2 I), of a score g0 in [-1, 1]: its gradient is L-Lipschitz in l2, L = 0.968/sigma^2 (Theorem G; book: theorem-g).
 
     g0 need not be differentiable or continuous: a `ProbabilityMargin` of any network will do, ReLU included. g and its gradient E[g0 eps]/sigma^2 are known
     through draws: `LocallyBiased.certify` gives Theorem E' with a confidence, and may abstain; `predict` and `score` use estimates from new draws.
@@ -106,7 +106,8 @@ class GaussianScore(SampledScore):
 
 
 def gaussian_certificate(found: Estimate, label: object, neighbor: object, alpha: float, sigma: float) -> Certificate:
-    """Theorem E' for g = g0 * N(0, sigma^2 I), |g0| <= 1, in l2, with L from Theorem G and g and ||grad g|| known to lie in the intervals `found`.
+    """Theorem E' (book: theorem-e-prime) for g = g0 * N(0, sigma^2 I), |g0| <= 1, in l2, with L from Theorem G and
+    g and ||grad g|| known to lie in the intervals `found`.
 
     Where these do not decide the sign of g + alpha yhat(x) ||grad g||, it abstains. For each point the statement holds with the confidence of `found`,
     for all alphas at once, so that one set of draws serves any number of them.
@@ -126,7 +127,8 @@ def gaussian_certificate(found: Estimate, label: object, neighbor: object, alpha
 
 
 def lowest_radius_along(value: Tensor, low: Tensor, high: Tensor, alpha: float, L: float) -> Tensor:
-    """The least rho_+(v, G) over G in [`low`, `high`] (Theorem E), each (n,): rho_+ at either end, or sqrt(2 v/L) where G = sqrt(2 v L) lies between.
+    """The least rho_+(v, G) over G in [`low`, `high`] (Theorem E; book: theorem-e), each (n,): rho_+ at either end,
+    or sqrt(2 v/L) where G = sqrt(2 v L) lies between.
 
     Minimise (E3) over G as well, with D = nu - G in [max(-G, -L t), L t]: v - L t^2/4 + (alpha - t) G + D^2/(4 L) + (alpha - t/2) D. For t >= alpha it falls
     with G, so that G = `high` is worst. For t < alpha the best D is max(-G, -L t): where G >= L t it grows with G, where G < L t it is
