@@ -22,15 +22,15 @@ class SpiralConfig:
     jitter: float = _choice(0.5, "standard deviation of the normal jitter, in the units of x")
     svm_c: float = _choice(1.0, "penalty C of the linear support vector machine")
     alpha_max: float = _choice(10.0, "largest alpha; the paper's range is [0, 10]")
-    alpha_points: int = _choice(101, "equidistant values of alpha from 0")
+    tolerance: float = _choice(1e-3, "largest error of the drawn average radii, which are exact functions of alpha; knots that matter less are left out")
     shown_alphas: tuple[float, ...] = _choice((0.0, 1.0, 3.0, 10.0), "alphas whose decision regions are drawn")
-    exact_points: int = _choice(100, "test points whose exact radii are computed, the first ones")
+    exact_points: int = _choice(50, "test points whose exact radii are computed, the first ones")
     exact_alphas: tuple[float, ...] = _choice((0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0), "alphas at which they are")
     exact_radii: tuple[float, ...] = _choice((0.5, 1.0, 2.0), "radii at which certified accuracy is compared, in the units of x")
     raster: int = _choice(160, "points along each side of the drawn square")
 
     def __post_init__(self) -> None:
-        _check(self, positive=("turns", "svm_c", "alpha_max"), counts=("alpha_points", "raster", "exact_points"))
+        _check(self, positive=("turns", "svm_c", "alpha_max", "tolerance"), counts=("raster", "exact_points"))
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,8 @@ class ImagesConfig:
     noise: float = _choice(0.0, "standard deviation of the noise that the base network is trained with")
     radii: tuple[float, ...] = _choice((0.5, 1.0), "l2 attack radii against the smoothing parameter; 0.5 and 1 in the paper")
     sigma_max: float = _choice(0.5, "largest sigma; the paper's range is [0, 0.5]")
-    sigma_points: int = _choice(21, "equidistant values of sigma from 0, where normal smoothing is the network itself")
-    alpha_max: float = _choice(1000.0, "largest alpha; the paper's range is [0, 1000]")
-    alpha_points: int = _choice(121, "alphas: 0, and from a millionth of the largest to the largest in equal ratios")
+    sigma_points: int = _choice(11, "equidistant values of sigma from 0, where normal smoothing is the network itself")
+    alpha_max: float = _choice(1000.0, "largest alpha that is drawn; the paper's range is [0, 1000]; accuracy is known at every alpha")
     sigma: float = _choice(0.05, "sigma against the attack radius, as in the paper")
     alpha: float = _choice(10.0, "alpha against the attack radius, as in the paper")
     l2_max: float = _choice(3.0, "largest l2 attack radius, as in the paper")
@@ -62,7 +61,7 @@ class ImagesConfig:
 
     def __post_init__(self) -> None:
         _check(self, positive=("learning_rate", "sigma_max", "alpha_max", "sigma", "l2_max", "linf_max", "attack_step", "error"),
-               counts=("epochs", "sigma_points", "alpha_points", "radius_points", "attack_steps", "samples"))
+               counts=("epochs", "sigma_points", "radius_points", "attack_steps", "samples"))
         for name in ("alpha", "noise"):
             number(name, getattr(self, name), low=0)
 
@@ -113,7 +112,38 @@ class CertifiedConfig:
                 raise ValueError(f"{name} must begin with 0, the base network, and hold at least three other values, got {getattr(self, name)}")
 
 
-Config = SpiralConfig | ImagesConfig | CertifiedConfig
+@dataclass(frozen=True)
+class SensitivityConfig:
+    """The choices of the experiment on what the choices decide: each panel changes one of them and keeps the others."""
+
+    dataset: str = _choice("mnist", "source of the images")
+    positive: int = _choice(8, "class with label +1 in all panels but that of the class")
+    test_points: int = _choice(10_000, "test images at most, half of each class")
+    channels: int = _choice(16, "channels of the first convolution; the second and the third have twice and four times as many")
+    epochs: int = _choice(10, "epochs of Adam with a one-cycle rate on the logistic loss, batch 128")
+    learning_rate: float = _choice(3e-3, "largest learning rate of the cycle")
+    reference_points: tuple[int, ...] = _choice((10, 30, 100, 1000), "N, half of each class, the held-out ones first; all training images are added")
+    positives: tuple[int, ...] = _choice(tuple(range(10)), "classes with label +1, each with a network of its own")
+    widths: tuple[int, ...] = _choice((8, 16, 32), "channels of the first convolution")
+    noises: tuple[float, ...] = _choice((0.0, 0.25), "standard deviations of the noise that the base network is trained with")
+    steps: tuple[float, ...] = _choice((1.0, 2.5, 5.0), "lengths of a step of PGD times the number of steps over the radius; the second also from a random start")
+    radius: float = _choice(0.5, "l2 radius of the attack on the base network")
+    sigmas: tuple[float, ...] = _choice((0.0, 0.05, 0.1, 0.2, 0.3, 0.5), "sigma of normal smoothing, in the panel on noise")
+    samples: int = _choice(1000, "its draws per image at most")
+    error: float = _choice(1e-3, "chance at most that a decided prediction of normal smoothing is wrong")
+    alpha_max: float = _choice(1000.0, "largest alpha that is drawn")
+    alpha_points: int = _choice(61, "alphas from a millionth of the largest to the largest in equal ratios, at which the exact paths are kept")
+
+    def __post_init__(self) -> None:
+        _check(self, positive=("learning_rate", "radius", "error", "alpha_max"), counts=("channels", "epochs", "samples", "alpha_points"))
+        for name, low in (("reference_points", 2), ("widths", 1), ("positives", 0)):
+            for value in getattr(self, name):
+                integer(name, value, low=low)
+        if len(self.steps) < 2:
+            raise ValueError(f"steps must hold at least two lengths, got {self.steps}")
+
+
+Config = SpiralConfig | ImagesConfig | CertifiedConfig | SensitivityConfig
 
 
 def _check(config: Config, positive: Iterable[str], counts: Iterable[str]) -> None:

@@ -12,12 +12,14 @@ from lbrs import data
 from lbrs._checks import integer
 from lbrs.attacks import pgd
 from lbrs.certified import certified
-from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SpiralConfig
+from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
 from lbrs.networks import cnn, train
 from lbrs.norms import L2, LINF, Norm
 from lbrs.oracles import NearestNeighborOracle
+from lbrs.paths import Steps, accuracy_path, radius_path
 from lbrs.records import PROFILES, Record, find_project, published, versions
 from lbrs.scores import LinearScore, ProbabilityMargin
+from lbrs.sensitivity import sensitivity
 from lbrs.smoothing import LocallyBiased, NormalSmoothing, select
 from lbrs.stages import Stages, accuracy, generator, pick_device
 
@@ -113,29 +115,30 @@ def _sharpness(config: SpiralConfig, task: data.BinaryTask, model: LocallyBiased
 
 def _spiral(config: SpiralConfig, task: data.BinaryTask, device: torch.device) -> dict[str, Any]:
     score, oracle = _classifier(config, task, device)
-    x, y = task.test_x.to(device), task.test_y
-    alphas = torch.linspace(0, config.alpha_max, config.alpha_points, dtype=torch.float64).tolist()
-    results: dict[str, Any] = {"alpha": alphas, "norms": {}, "svm": {"weight": score.weight.tolist(), "bias": score.bias}}
-    for norm in (L2, LINF):
-        model = LocallyBiased(score, oracle, 0.0, norm)
-        certificates, sharp = (model.certify_path(x, alphas, bound) for bound in ("paper", "sharp"))
-        right = [(c.prediction.cpu() == y) for c in certificates]
-        base = score.linearize(x, norm)
-        results["norms"][str(norm)] = {
-            "radius": [c.radius.mean().item() for c in certificates],
-            "true_radius": [(c.radius.cpu() * ok).mean().item() for c, ok in zip(certificates, right, strict=True)],
-            "sharp_radius": [c.radius.mean().item() for c in sharp],
-            "base_radius": base.crossing.mean().item(),
-            "base_true_radius": (base.crossing.cpu() * (base.base.cpu() == y)).mean().item(),
-        }
-        results["accuracy"] = [ok.double().mean().item() for ok in right]
+    x, y = task.test_x.to(device), task.test_y.to(device)
     local, label = score.linearize(x, L2), oracle.label(x)
+    before, after = ((prediction == y).double() for prediction in (local.base, label))
+    results: dict[str, Any] = {"norms": {}, "svm": {"weight": score.weight.tolist(), "bias": score.bias}}
+    for norm in (L2, LINF):
+        distance = score.linearize(x, norm).crossing
+        neighbor = {bound: oracle.radius(x, norm, bound) for bound in ("paper", "sharp")}
+        drawn = {"radius": ("paper", None, None), "true_radius": ("paper", before, after), "sharp_radius": ("sharp", None, None), "sharp_true_radius": ("sharp", before, after)}
+        paths = {name: radius_path(distance, local.base == label, neighbor[bound], *weights, bound=bound) for name, (bound, *weights) in drawn.items()}
+        lines = {name: path.thinned(config.alpha_max, config.tolerance) for name, path in paths.items()}
+        results["norms"][str(norm)] = {**{name: {"alpha": line.knots.tolist(), "value": line.values.tolist()} for name, line in lines.items()},
+                                       "base_radius": distance.mean().item(), "base_true_radius": (distance * before).mean().item()}
+    results["accuracy"] = _steps(accuracy_path(local, label, y), len(y))
     results["nearest"] = accuracy(label, y)
     differ = local.base != label
     results["nearest_alpha"] = local.crossing[differ].max().item() if differ.any() else 0.0
     results["test"] = {"x": task.test_x.double().round(decimals=3).tolist(), "y": y.int().tolist()}
     results["regions"] = _regions(score, oracle, config.shown_alphas, 12.0, config.raster)
     return results
+
+
+def _steps(path: Steps, points: int) -> dict[str, list]:
+    """A path of accuracies as a record keeps it: where it jumps, and how many of the `points` are right before each jump and after the last."""
+    return {"jumps": path.jumps.tolist(), "right": (path.values * points).round().int().tolist()}
 
 
 def _regions(score: LinearScore, oracle: NearestNeighborOracle, alphas: Iterable[float], side: float, raster: int) -> dict[str, Any]:
@@ -169,7 +172,7 @@ def images(config: ImagesConfig, seed: int, device: torch.device, stages: Stages
     done = [job() for job in stages.progress(jobs)]
     sets, attacks = done[: 1 + len(config.radii)], done[1 + len(config.radii) :]
     by_norm = {str(norm): [entry for (used, _), entry in zip(grid, attacks, strict=True) if used == norm] for norm in (L2, LINF)}
-    return task, {"network": bench.training, "alpha": bench.alphas, "sigma": bench.sigmas, "sets": sets, "limits": stages("limits", bench.limits),
+    return task, {"network": bench.training, "sigma": bench.sigmas, "sets": sets, "limits": stages("limits", bench.limits),
                   "attacks": {norm: {key: [entry[key] for entry in entries] for key in entries[0]} for norm, entries in by_norm.items()}}
 
 
@@ -189,8 +192,6 @@ class Bench:
         self.network = network.eval().requires_grad_(False)
         self.score = ProbabilityMargin(self.network)
         self.training = {"loss": kept["loss"], "parameters": sum(p.numel() for p in network.parameters()), "train_points": len(task.train_y)}
-        top = config.alpha_max
-        self.alphas = [0.0, *torch.logspace(-6, 0, config.alpha_points - 1, dtype=torch.float64).mul(top).tolist()]
         self.sigmas = torch.linspace(0, config.sigma_max, config.sigma_points, dtype=torch.float64).tolist()
 
     def _train(self, network: torch.nn.Module, task: data.BinaryTask, stages: Stages) -> dict[str, Any]:
@@ -202,29 +203,32 @@ class Bench:
         """The test images attacked through the base network within `radius` in `norm`."""
         return pgd(self.network, self.x, self.y, radius, norm, steps=self.config.attack_steps, step=self.config.attack_step)
 
-    def normal(self, x: Tensor, sigma: float, purpose: str) -> dict[str, float]:
-        """Accuracy of sigma-NS on `x`, the share of undecided points and the mean number of draws; at sigma = 0 the network's."""
-        if sigma == 0:
-            return {"normal": accuracy(self.score.linearize(x, L2).base, self.y), "undecided": 0.0, "draws": 0.0}
-        smoothed = NormalSmoothing(self.score, sigma, self.config.samples, generator(self.device, self.seed, purpose, sigma), error=self.config.error)
-        estimate = smoothed.estimate(x)
-        return {"normal": accuracy(estimate.sign, self.y), "undecided": (~estimate.decided).double().mean().item(), "draws": estimate.used.mean().item()}
+    def normal(self, x: Tensor, sigmas: list[float], purpose: str) -> dict[str, list[float]]:
+        """Accuracy of sigma-NS on `x` for each sigma, the share of undecided points and the mean number of draws; at sigma = 0 the network's."""
+        smoothed = NormalSmoothing(self.score, self.config.sigma, self.config.samples, generator(self.device, self.seed, purpose), error=self.config.error)
+        noisy = [sigma for sigma in sigmas if sigma > 0]
+        found = {0.0: (accuracy(self.score.linearize(x, L2).base, self.y), 0.0, 0.0)} if 0 in sigmas else {}
+        for sigma, estimate in zip(noisy, smoothed.estimate_path(x, noisy), strict=True):
+            found[sigma] = accuracy(estimate.sign, self.y), (~estimate.decided).double().mean().item(), estimate.used.mean().item()
+        return {key: [found[sigma][place] for sigma in sigmas] for place, key in enumerate(("normal", "undecided", "draws"))}
+
+    def biased(self, x: Tensor, norm: Norm) -> tuple[dict[str, float], Steps]:
+        """Accuracies of the network and of the 1-NN on `x`, and that of LBRS as a function of alpha."""
+        local, label = self.score.linearize(x, norm), self.oracle.label(x)
+        return {"cnn": accuracy(local.base, self.y), "nearest": accuracy(label, self.y)}, accuracy_path(local, label, self.y)
 
     def over_smoothing(self, radius: float) -> dict[str, Any]:
-        """Accuracies on the test images attacked in l2 within `radius`, over all sigmas and alphas."""
+        """Accuracies on the test images attacked in l2 within `radius`, over all sigmas and all alphas."""
         x = self.attack(L2, radius)
-        local, label = self.score.linearize(x, L2), self.oracle.label(x)
-        normal = [self.normal(x, sigma, f"smoothing-{radius:g}") for sigma in self.sigmas]
-        return {"radius": radius, "cnn": accuracy(local.base, self.y), "nearest": accuracy(label, self.y),
-                "lbrs": [accuracy(select(local, label, alpha), self.y) for alpha in self.alphas],
-                **{key: [entry[key] for entry in normal] for key in normal[0]}}
+        ends, path = self.biased(x, L2)
+        return {"radius": radius, **ends, "lbrs": _steps(path, len(x)), **self.normal(x, self.sigmas, f"smoothing-{radius:g}")}
 
     def at_radius(self, norm: Norm, radius: float) -> dict[str, Any]:
         """Accuracies on the test images attacked in `norm` within `radius`, at the fixed sigma and alpha."""
         x = self.attack(norm, radius)
-        local, label = self.score.linearize(x, norm), self.oracle.label(x)
-        return {"radius": radius, "cnn": accuracy(local.base, self.y), "nearest": accuracy(label, self.y),
-                "lbrs": accuracy(select(local, label, self.config.alpha), self.y), **self.normal(x, self.config.sigma, f"attack-{norm}-{radius:g}")}
+        ends, path = self.biased(x, norm)
+        normal = {key: value for key, (value,) in self.normal(x, [self.config.sigma], f"attack-{norm}-{radius:g}").items()}
+        return {"radius": radius, **ends, "lbrs": path(self.config.alpha).item(), **normal}
 
     def limits(self) -> dict[str, float]:
         """On how many clean test images alpha = 0 differs from the network, alpha = 1e300 from the 1-NN, and the gradient is zero;
@@ -237,4 +241,4 @@ class Bench:
         return {"nearest_alpha": last, "alpha_zero": int((zero != logits).sum()), "alpha_infinity": int((infinite != label).sum()), "zero_gradient": int(torch.isinf(base.crossing).sum())}
 
 
-EXPERIMENTS: dict[type, Callable] = {SpiralConfig: spiral, ImagesConfig: images, CertifiedConfig: certified}
+EXPERIMENTS: dict[type, Callable] = {SpiralConfig: spiral, ImagesConfig: images, CertifiedConfig: certified, SensitivityConfig: sensitivity}

@@ -1,5 +1,6 @@
-"""The paper's figures, one function each, drawn from a record alone; each returns the numbers it drew."""
+"""The paper's figures, one function each, drawn from records alone; each returns the numbers it drew."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lbrs.records import Record, find_curve, reference_counts, shown_alphas
+from lbrs.records import Record, accuracy_at
 
 COLORS = sns.color_palette("colorblind")
 STYLES: dict[str, dict[str, Any]] = {
@@ -17,7 +18,6 @@ STYLES: dict[str, dict[str, Any]] = {
     "lbrs": {"label": r"$\alpha$-LBRS", "color": COLORS[3], "linestyle": "-", "marker": "D"},
     "nearest": {"label": "1-NN", "color": COLORS[2], "linestyle": "-.", "marker": "^"},
 }
-ALPHA_COLORS = [sns.color_palette("flare", 3)[place] for place in range(3)]
 NORM_NAMES = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
 
@@ -48,32 +48,33 @@ def spiral_regions(record: Record) -> dict[str, Any]:
     handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="white", edgecolor="grey"))
     handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="0.58"))
     figure.legend(handles, [*names, r"$f^\mu=+1$", r"$f^\mu=-1$"], ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.025), markerscale=2, fontsize="x-small")
-    _finish(figure, record, bottom=0.065)
+    finish(figure, record, bottom=0.065)
     return {"positive_share": shares}
 
 
-def spiral_radii(record: Record) -> dict[str, Any]:
-    """Figure 2: average certified radius, average true certified radius and clean accuracy against alpha."""
+def spiral_radii(record: Record, published: Sequence[Record] = ()) -> dict[str, Any]:
+    """Figure 2: average certified radius, average true certified radius and clean accuracy against alpha, over the `published` runs."""
     style()
-    alpha, norms = record.results["alpha"], record.results["norms"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.3))
+    results, norms = record.results, record.results["norms"]
+    grid = np.linspace(0, record.config["alpha_max"], 401)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.6))
+    lines = (("radius", "-", 2.0, "Theorem 6"), ("true_radius", "--", 2.0, "Theorem 6, true"), ("sharp_radius", ":", 2.4, "Theorem B"))
     for color, (name, values) in zip((COLORS[0], COLORS[1]), norms.items(), strict=True):
-        label, every = NORM_NAMES[name], max(1, len(alpha) // 8)
-        left.plot(alpha, values["radius"], color=color, marker="os"[name == "linf"], markevery=every, label=f"{label}, Theorem 6")
-        left.plot(alpha, values["true_radius"], color=color, linestyle="--", marker="os"[name == "linf"], markevery=every, markerfacecolor="white",
-                  label=f"{label}, Theorem 6, true")
-        left.plot(alpha, values["sharp_radius"], color=color, linestyle=":", linewidth=2.4, label=f"{label}, Theorem B")
+        for key, dashes, width, told in lines:
+            band(left, grid, [np.interp(grid, *_points(other.results["norms"][name][key])) for other in published], color)
+            left.plot(*_points(values[key]), color=color, linestyle=dashes, linewidth=width, marker="os"[name == "linf"], markersize=5, markevery=0.13, label=f"{NORM_NAMES[name]}, {told}")
         left.plot([0], [values["base_radius"]], linestyle="none", marker="*" if name == "l2" else "X", markersize=12, color=color, clip_on=False, zorder=5,
-                  label=rf"{label}, SVM: $|g|/\|a\|_*$")
+                  label=rf"{NORM_NAMES[name]}, SVM: $|g|/\|a\|_*$")
     left.set(xlabel=r"$\alpha$ (units of $x$)", ylabel="average radius (units of $x$)", ylim=(0, None))
     left.legend(fontsize="x-small", loc="upper right")
-    right.plot(alpha, record.results["accuracy"], color=COLORS[3], label=r"$\alpha$-LBRS")
-    right.axhline(record.results["nearest"], color=STYLES["nearest"]["color"], linestyle="-.", label="1-NN")
-    right.axhline(record.results["accuracy"][0], color="black", linestyle=":", label="SVM (base)")
-    right.set(xlabel=r"$\alpha$ (units of $x$)", ylabel="clean accuracy (share of test points)", ylim=(0.5, 1.02))
+    band(right, grid, [accuracy_at(other.results["accuracy"], grid, other.test_points) for other in published], COLORS[3])
+    right.step(*_steps(results["accuracy"], record, 0.0, grid[-1]), where="post", color=COLORS[3], label=r"$\alpha$-LBRS")
+    right.axhline(results["nearest"], color=STYLES["nearest"]["color"], linestyle="-.", label="1-NN")
+    right.axhline(results["accuracy"]["right"][0] / record.test_points, color="black", linestyle=":", label="SVM (base)")
+    right.set(xlabel=r"$\alpha$ (units of $x$)", ylabel="clean accuracy (share of test points)", xlim=(0, grid[-1]), ylim=(0.5, 1.02))
     right.legend(fontsize="small", loc="center right")
-    _finish(figure, record)
-    return {"alpha": alpha, "accuracy": record.results["accuracy"], **norms}
+    finish(figure, record, published=published)
+    return {"accuracy": results["accuracy"], **norms}
 
 
 def idea(results: dict[str, Any]) -> dict[str, Any]:
@@ -99,117 +100,52 @@ def idea(results: dict[str, Any]) -> dict[str, Any]:
     return {"radius": results["radius"]}
 
 
-def accuracy_over_smoothing(record: Record) -> dict[str, Any]:
-    """Figures 3 and 5: clean and robust accuracy against the normalised smoothing parameter, and of LBRS against alpha itself."""
+def accuracy_over_smoothing(record: Record, published: Sequence[Record] = ()) -> dict[str, Any]:
+    """Figures 3 and 5: clean and robust accuracy against the normalised smoothing parameter, and of LBRS against alpha itself, over the `published` runs."""
     style()
-    results = record.results
-    sets, sigma, alpha = results["sets"], np.array(results["sigma"]), np.array(results["alpha"])
-    figure, axes = plt.subplots(2, len(sets), figsize=(3.3 * len(sets), 6.4), sharey=True, squeeze=False)
-    for (top, bottom), entry in zip(axes.T, sets, strict=True):
-        for ax in (top, bottom):
+    results, top_alpha = record.results, record.config["alpha_max"]
+    sets, sigma = results["sets"], np.array(results["sigma"])
+    straight, logarithmic = np.linspace(0, top_alpha, 500), np.logspace(-6, 0, 500) * top_alpha
+    figure, axes = plt.subplots(2, len(sets), figsize=(3.3 * len(sets), 6.6), sharey=True, squeeze=False)
+    for place, ((top, bottom), entry) in enumerate(zip(axes.T, sets, strict=True)):
+        others = [(other, other.results["sets"][place]) for other in published]
+        for ax, grid, scale in ((top, straight, top_alpha), (bottom, logarithmic, 1.0)):
             for name in ("cnn", "nearest"):
-                ax.axhline(entry[name], **_line(name), linewidth=1.6)
-        top.plot(sigma / sigma[-1], entry["normal"], **_line("normal"), linewidth=2)
-        top.plot(alpha / alpha[-1], entry["lbrs"], **_line("lbrs"), linewidth=2)
-        bottom.plot(alpha[1:], entry["lbrs"][1:], **_line("lbrs"), linewidth=2)
+                band(ax, [grid[0] / scale, grid[-1] / scale], [np.full(2, found[name]) for _, found in others], STYLES[name]["color"])
+                ax.axhline(entry[name], **line(name), linewidth=1.6)
+            band(ax, grid / scale, [accuracy_at(found["lbrs"], grid, other.test_points) for other, found in others], STYLES["lbrs"]["color"])
+            alpha, accuracy = _steps(entry["lbrs"], record, grid[0], grid[-1])
+            ax.step(alpha / scale, accuracy, where="post", **line("lbrs"), linewidth=2)
+        for other, found in others[:1]:
+            band(top, np.array(other.results["sigma"]) / sigma[-1], [found["normal"] for _, found in others], STYLES["normal"]["color"])
+        top.plot(sigma / sigma[-1], entry["normal"], **line("normal"), linewidth=2)
         bottom.set(xscale="log", xlabel=r"$\alpha$ (units of $x$), logarithmic")
         top.set(title="clean" if entry["radius"] == 0 else rf"$\ell_2$-PGD, $\epsilon={entry['radius']:g}$", ylim=(-0.02, 1.02),
-                xlabel=rf"$\sigma/{sigma[-1]:g}$ or $\alpha/{alpha[-1]:g}$")
+                xlabel=rf"$\sigma/{sigma[-1]:g}$ or $\alpha/{top_alpha:g}$")
     for ax in axes[:, 0]:
         ax.set_ylabel("accuracy (share of test points)")
     axes[0, 0].legend(*_unique(axes[0, 0]), fontsize="small", loc="lower center")
-    _finish(figure, record)
-    return {"sigma": results["sigma"], "alpha": results["alpha"], "sets": sets}
+    finish(figure, record, published=published, more=_sampling(record, [entry["undecided"] for entry in sets]))
+    return {"sigma": results["sigma"], "sets": sets}
 
 
-def accuracy_over_radius(record: Record) -> dict[str, Any]:
-    """Figures 4 and 6: accuracy against the radius of the attack on the base network, in l2 and in linf."""
+def accuracy_over_radius(record: Record, published: Sequence[Record] = ()) -> dict[str, Any]:
+    """Figures 4 and 6: accuracy against the radius of the attack on the base network, in l2 and in linf, over the `published` runs."""
     style()
     attacks, config = record.results["attacks"], record.config
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.3), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.6), sharey=True)
     for ax, (norm, values) in zip(axes, attacks.items(), strict=True):
         for name in ("cnn", "normal", "lbrs", "nearest"):
             look = dict(STYLES[name])
             look["label"] += {"normal": rf", $\sigma={config['sigma']:g}$", "lbrs": rf", $\alpha={config['alpha']:g}$"}.get(name, "")
+            for other in published[:1]:
+                band(ax, other.results["attacks"][norm]["radius"], [found.results["attacks"][norm][name] for found in published], look["color"])
             ax.plot(values["radius"], values[name], **look, markersize=5, linewidth=2)
         ax.set(title=f"{NORM_NAMES[norm]}-PGD on the base network", xlabel=rf"attack radius $\epsilon$ ({NORM_NAMES[norm]}, pixel units)", ylim=(-0.02, 1.02))
     axes[0].set_ylabel("accuracy (share of test points)")
     axes[0].legend(fontsize="small")
-    _finish(figure, record)
+    finish(figure, record, published=published, more=_sampling(record, [values["undecided"] for values in attacks.values()]))
     return attacks
-
-
-def certified_accuracy(record: Record) -> dict[str, Any]:
-    """Certified accuracy over the radius for each number of reference points: the smooth network, LBRS by Theorem E' and by Theorem 8, the 1-NN."""
-    style()
-    norms = record.results["norms"]
-    counts = reference_counts(norms["l2"]["curves"])
-    figure, axes = plt.subplots(len(norms), len(counts), figsize=(3.3 * len(counts), 3.6 * len(norms) + 0.6), sharey=True, squeeze=False)
-    drawn: dict[str, Any] = {}
-    for row, (norm, values) in zip(axes, norms.items(), strict=True):
-        shown = shown_alphas(values["alpha"])
-        for ax, N in zip(row, counts, strict=True):
-            lines = [("network", {"method": "base"}, {**_line("cnn"), "label": "smooth network"}), ("nearest", {"method": "nearest", "N": N}, _line("nearest"))]
-            lines += [(f"sharp {a:g}", {"method": "sharp", "N": N, "alpha": a}, {"label": _alpha_label("LBRS", place), "color": ALPHA_COLORS[place], "linewidth": 2})
-                      for place, a in enumerate(shown)]
-            lines += [("theorem8", {"method": "theorem8", "N": N, "alpha": shown[0]}, {"label": _alpha_label("LBRS, Theorem 8", 0), "color": ALPHA_COLORS[0], "linestyle": "--"})]
-            for name, key, look in lines:
-                ax.plot(values["radii"], find_curve(values["curves"], **key)["certified"], **look)
-                drawn[f"{norm} {N} {name}"] = find_curve(values["curves"], **key)["certified"]
-            ax.locator_params(axis="x", nbins=4)
-            ax.set(title=f"{NORM_NAMES[norm]}, $N={N:,}$", xlabel=f"radius ({NORM_NAMES[norm]}, pixel units)", ylim=(-0.02, 1.02))
-        note = ", ".join(rf"$\alpha_{place + 1}={a:g}$" for place, a in enumerate(shown))
-        row[0].text(0.04, 0.04, note, transform=row[0].transAxes, fontsize="x-small", color="0.25", backgroundcolor=(1, 1, 1, 0.7))
-        row[0].set_ylabel("certified accuracy (share of test points)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=6, loc="lower center", bbox_to_anchor=(0.5, 0.022), fontsize="small")
-    _finish(figure, record, bottom=0.075)
-    return drawn
-
-
-def average_radius(record: Record) -> dict[str, Any]:
-    """The average certified radius over alpha, for each number of reference points: Theorem E' against Theorem 8, the network and the 1-NN."""
-    style()
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.6))
-    drawn = {}
-    for ax, (norm, values) in zip(axes, record.results["norms"].items(), strict=True):
-        counts = reference_counts(values["curves"])
-        places = range(len(values["alpha"]))
-        for color, N in zip(sns.color_palette("viridis", len(counts)), counts, strict=True):
-            for method, line, label in (("sharp", "-", f"Theorem E', $N={N:,}$"), ("theorem8", "--", f"Theorem 8, $N={N:,}$")):
-                average = [find_curve(values["curves"], method=method, N=N, alpha=alpha)["average"] for alpha in values["alpha"]]
-                ax.plot(places, average, line, color=color, marker="oD"[method == "sharp"], markersize=4, label=label)
-                drawn[f"{norm} {method} {N}"] = average
-        ax.axhline(find_curve(values["curves"], method="base")["average"], **_line("cnn") | {"label": "smooth network"})
-        ax.set_xticks(places, [f"{alpha:g}" for alpha in values["alpha"]], fontsize="x-small")
-        ax.set(xlabel=rf"$\alpha$ ({NORM_NAMES[norm]}, pixel units)", title=NORM_NAMES[norm], ylim=(0, None))
-    axes[0].set_ylabel("average certified radius (pixel units)")
-    figure.legend(*axes[0].get_legend_handles_labels(), ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.03), fontsize="x-small")
-    _finish(figure, record, bottom=0.16)
-    return drawn
-
-
-def cohen_accuracy(record: Record) -> dict[str, Any]:
-    """Certified l2 accuracy of Cohen's normal smoothing for each sigma, without a bias and with three of them, against the smooth network's LBRS."""
-    style()
-    values, sigmas = record.results["norms"]["l2"], record.config["sigmas"]
-    N = reference_counts(values["curves"])[-1]
-    shown = shown_alphas(values["alpha"])
-    figure, axes = plt.subplots(1, len(sigmas), figsize=(3.7 * len(sigmas), 4.4), sharey=True, squeeze=False)
-    drawn = {}
-    for ax, sigma in zip(axes[0], sigmas, strict=True):
-        lines = [(0.0, {**_line("normal"), "label": r"Cohen, $\alpha=0$"})]
-        lines += [(alpha, {"color": ALPHA_COLORS[place], "linewidth": 2, "label": rf"Cohen with a bias, $\alpha={alpha:g}$"}) for place, alpha in enumerate(shown)]
-        for alpha, look in lines:
-            drawn[f"{sigma:g} {alpha:g}"] = find_curve(values["curves"], method="cohen", sigma=sigma, N=N, alpha=alpha)["certified"]
-            ax.plot(values["radii"], drawn[f"{sigma:g} {alpha:g}"], **look)
-        smooth = find_curve(values["curves"], method="sharp", N=N, alpha=shown[0])["certified"]
-        ax.plot(values["radii"], smooth, color="black", linestyle="-.", label=rf"smooth network, Theorem E', $\alpha={shown[0]:g}$")
-        ax.plot(values["radii"], find_curve(values["curves"], method="nearest", N=N)["certified"], **_line("nearest"))
-        ax.set(title=rf"$\sigma={sigma:g}$", xlabel=r"radius ($\ell_2$, pixel units)", ylim=(-0.02, 1.02))
-    axes[0, 0].set_ylabel("certified accuracy (share of test points)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=3, loc="lower center", bbox_to_anchor=(0.5, 0.03), fontsize="x-small")
-    _finish(figure, record, bottom=0.14)
-    return drawn
 
 
 def spiral_sharpness(record: Record) -> dict[str, Any]:
@@ -230,12 +166,8 @@ def spiral_sharpness(record: Record) -> dict[str, Any]:
         for ax in row:
             ax.set_xlabel(r"$\alpha$ (units of $x$)")
     axes[0, 0].legend(fontsize="small")
-    _finish(figure, record, points=min(record.test_points, record.config["exact_points"]))
+    finish(figure, record, points=min(record.test_points, record.config["exact_points"]))
     return norms
-
-
-def _alpha_label(name: str, place: int) -> str:
-    return rf"{name}, $\alpha_{place + 1}$"
 
 
 def _shade(ax: Axes, regions: dict[str, Any], index: int) -> np.ndarray:
@@ -247,7 +179,8 @@ def _shade(ax: Axes, regions: dict[str, Any], index: int) -> np.ndarray:
     return raster
 
 
-def _line(name: str) -> dict[str, Any]:
+def line(name: str) -> dict[str, Any]:
+    """The look of a method's curve without a marker."""
     return {key: value for key, value in STYLES[name].items() if key != "marker"}
 
 
@@ -265,6 +198,45 @@ def _hyperplane(ax: Axes, weight: list[float], bias: float, side: float) -> None
     ax.plot(*ends.T, color="black", linewidth=3, label="SVM boundary")
 
 
-def _finish(figure: Figure, record: Record, bottom: float = 0.03, points: int | None = None) -> None:
-    figure.tight_layout(rect=(0, bottom, 1, 1))
-    figure.text(0.995, 0.005, f"profile {record.profile} · seed {record.seed} · {points or record.test_points:,} test points", ha="right", va="bottom", fontsize="x-small", color="0.35")
+def band(ax: Axes, x: Any, curves: list[Any], color: Any) -> None:
+    """The range of several `curves` over `x` as an area, and their median as a thin line; nothing for fewer than two."""
+    if len(curves) > 1:
+        ax.fill_between(x, np.min(curves, axis=0), np.max(curves, axis=0), color=color, alpha=0.16, linewidth=0, zorder=0.5)
+        ax.plot(x, np.median(curves, axis=0), color=color, linewidth=0.8, alpha=0.9, zorder=0.6)
+
+
+def _points(curve: dict[str, list]) -> tuple[list, list]:
+    return curve["alpha"], curve["value"]
+
+
+def _steps(path: dict[str, list], record: Record, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a path of counts between two alphas, for steps that turn after each."""
+    jumps = np.array([jump for jump in path["jumps"] if low < jump < high])
+    alpha = np.concatenate([[low], jumps, [high]])
+    return alpha, accuracy_at(path, np.concatenate([alpha[1:], [high]]), record.test_points)
+
+
+def _sampling(record: Record, undecided: list[list[float]]) -> str:
+    share = max(max(values) for values in undecided)
+    return rf"normal smoothing: $n \leq$ {record.config['samples']:,}, error {record.config['error']:g} a point, undecided at most {100 * share:.1f} %"
+
+
+def finish(figure: Figure, record: Record, bottom: float = 0.03, points: int | None = None, published: Sequence[Record] = (), more: str = "") -> None:
+    """Lay the figure out, and say at its foot what it shows: profile, seed and number of test points, the published runs under it, and `more`."""
+    notes = [f"profile {record.profile} · seed {record.seed} · {points or record.test_points:,} test points"]
+    notes += [f"areas and thin lines: range and median of {of_seeds(published)}"] if len(published) > 1 else []
+    foot(figure, [*notes, *([more] if more else [])], bottom)
+
+
+def of_seeds(published: Sequence[Record]) -> str:
+    """Which runs these are, for the foot of a figure."""
+    seeds = f"{published[0].seed} to {published[-1].seed}"
+    return f"{len(published)} published runs · profile {published[0].profile} · seeds {seeds} · {published[0].test_points:,} test points"
+
+
+def foot(figure: Figure, notes: list[str], bottom: float = 0.03) -> None:
+    """Lay the figure out above `notes`, one below the other at its foot."""
+    height = 0.17 / figure.get_figheight()
+    figure.tight_layout(rect=(0, bottom + height * (len(notes) - 1), 1, 1))
+    for place, note in enumerate(reversed(notes)):
+        figure.text(0.995, 0.005 + height * place, note, ha="right", va="bottom", fontsize="x-small", color="0.35")

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lbrs._files import write_text
 
 PROFILES = ("quick", "paper")
@@ -63,6 +65,18 @@ def record_name(run: str, profile: str, seed: int) -> str:
 def published(run: str) -> Record:
     """The record of `run` that comes with the book: profile paper, seed 0. Raises FileNotFoundError if there is none."""
     return Record.load(find_project() / "book" / "records" / record_name(run, "paper", 0))
+
+
+def published_seeds(run: str) -> list[Record]:
+    """All records of `run` that come with the book, profile paper, by their seeds; none if there are none."""
+    folder = find_project() / "book" / "records"
+    found = [Record.load(path) for path in folder.glob(f"{run}-paper-*.json") if path.name[len(run) + 7 : -5].isdigit()]
+    return sorted(found, key=lambda record: record.seed)
+
+
+def accuracy_at(path: dict[str, list], alpha: Any, points: int) -> np.ndarray:
+    """Accuracies at each of `alpha` by a `path` of counts: right[i] of the `points` are right for jumps[i - 1] < alpha <= jumps[i]."""
+    return np.asarray(path["right"])[np.searchsorted(path["jumps"], alpha)] / points
 
 
 def shown_alphas(alphas: list[float]) -> tuple[float, ...]:

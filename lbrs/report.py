@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SpiralConfig
+from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
 from lbrs.montecarlo import clopper_pearson
-from lbrs.records import Record, find_curve, record_name, reference_counts
+from lbrs.records import Record, accuracy_at, find_curve, record_name, reference_counts
 
 NORMS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
@@ -33,7 +33,7 @@ def share(value: float, points: int) -> str:
 
 def choices(record: Record) -> Markdown:
     """Every choice of the run: its name in the code, its value, what it is; changed defaults are marked."""
-    (config,) = (kind() for kind in (SpiralConfig, ImagesConfig, CertifiedConfig) if record.config.keys() == {item.name for item in fields(kind)})
+    (config,) = (kind() for kind in (SpiralConfig, ImagesConfig, CertifiedConfig, SensitivityConfig) if record.config.keys() == {item.name for item in fields(kind)})
     return choices_of(config, record.config)
 
 
@@ -58,34 +58,51 @@ def _shown(value: object) -> str:
     return "none" if value is None else str(value)
 
 
+def best_alpha(path: dict[str, list], points: int) -> tuple[float, str]:
+    """The largest accuracy of a path, and the alphas at which it is reached first, in words."""
+    place = int(np.argmax(path["right"]))
+    low = rf"${path['jumps'][place - 1]:.3g} < \alpha" if place else r"$\alpha"
+    if place < len(path["jumps"]):
+        where = rf"{low} \leq {path['jumps'][place]:.3g}$"
+    else:
+        where = rf"$\alpha > {path['jumps'][-1]:.3g}$" if place else r"every $\alpha$"
+    return path["right"][place] / points, where
+
+
+def _ends(curve: dict[str, list]) -> tuple[float, float]:
+    return curve["value"][0], curve["value"][-1]
+
+
 def spiral_numbers(record: Record) -> Markdown:
     """The key numbers of the spiral run."""
-    results, n = record.results, record.test_points
-    last, peak = len(results["alpha"]) - 1, int(np.argmax(results["accuracy"]))
-    rows = [[r"clean accuracy, SVM ($\alpha = 0$)", share(results["accuracy"][0], n)],
-            [rf"clean accuracy, LBRS at $\alpha = {results['alpha'][peak]:g}$, the best of the grid", share(results["accuracy"][peak], n)],
+    results, n, top = record.results, record.test_points, f"{record.config['alpha_max']:g}"
+    peak, where = best_alpha(results["accuracy"], n)
+    rows = [[r"clean accuracy, SVM ($\alpha = 0$)", share(results["accuracy"]["right"][0] / n, n)],
+            [f"clean accuracy, LBRS at its best, {where}", share(peak, n)],
             ["clean accuracy, 1-NN", share(results["nearest"], n)],
             [r"$\alpha$ above which LBRS is the 1-NN on all test points", f"{results['nearest_alpha']:.2f}"]]
     for name, values in results["norms"].items():
-        label, top = NORMS[name], f"{results['alpha'][last]:g}"
-        rows += [[rf"{label}: average radius of the SVM itself", f"{values['base_radius']:.3f}"],
-                 [rf"{label}: average radius of Theorem 6 at $\alpha = 0$ and ${top}$", f"{values['radius'][0]:.3f} and {values['radius'][last]:.3f}"],
-                 [rf"{label}: average radius of Theorem B at $\alpha = 0$ and ${top}$", f"{values['sharp_radius'][0]:.3f} and {values['sharp_radius'][last]:.3f}"],
-                 [rf"{label}: average true radius of Theorem 6 at $\alpha = 0$ and ${top}$", f"{values['true_radius'][0]:.3f} and {values['true_radius'][last]:.3f}"]]
+        rows.append([f"{NORMS[name]}: average radius of the SVM itself", f"{values['base_radius']:.3f}"])
+        for key, told in (("radius", "radius of Theorem 6"), ("sharp_radius", "radius of Theorem B"), ("true_radius", "true radius of Theorem 6"), ("sharp_true_radius", "true radius of Theorem B")):
+            first, last = _ends(values[key])
+            rows.append([rf"{NORMS[name]}: average {told} at $\alpha = 0$ and ${top}$", f"{first:.3f} and {last:.3f}"])
     return table(["quantity", "value (95 % interval over the test points)"], rows)
 
 
 def spiral_reading(record: Record) -> Markdown:
     """What Figure 2 shows, in sentences computed from the record."""
-    values, accuracy = record.results["norms"]["l2"], record.results["accuracy"]
-    moved = "rises" if values["radius"][-1] > values["radius"][0] else "does not rise"
-    below = "below" if max(values["radius"]) < values["base_radius"] else "not always below"
+    results, values, n = record.results, record.results["norms"]["l2"], record.test_points
+    (paper, last), (sharp, end) = _ends(values["radius"]), _ends(values["sharp_radius"])
+    top, most = record.config["alpha_max"], max(values["radius"]["value"])
+    rises = "rises" if last > paper else "does not rise"
+    below = "below" if most < values["base_radius"] else "not always below"
+    peak, where = best_alpha(results["accuracy"], n)
     return Markdown(
-        rf"- Clean accuracy goes from {share(accuracy[0], record.test_points)} to {share(accuracy[-1], record.test_points)}." "\n"
-        rf"- The average $\ell_2$ radius of Theorem 6 {moved} over the range of $\alpha$: from {values['radius'][0]:.2f} to {values['radius'][-1]:.2f}." "\n"
+        rf"- Clean accuracy goes from {results['accuracy']['right'][0] / n:.3f} at $\alpha = 0$ to {accuracy_at(results['accuracy'], top, n):.3f} at $\alpha = {top:g}$; the 1-NN has {results['nearest']:.3f}. "
+        f"It is largest, {peak:.3f}, for {where}." "\n"
+        rf"- The average $\ell_2$ radius of Theorem 6 {rises}: {paper:.2f} at $\alpha = 0$, at most {most:.2f}, {last:.2f} at $\alpha = {top:g}$." "\n"
         rf"- The average $\ell_2$ radius of the SVM itself is {values['base_radius']:.2f}. At every $\alpha$ the average of Theorem 6 lies {below} it." "\n"
-        rf"- The sharper Theorem B gives {values['sharp_radius'][0]:.2f} at $\alpha = 0$, exactly the SVM's radius, and {values['sharp_radius'][-1]:.2f} at "
-        rf"$\alpha = {record.results['alpha'][-1]:g}$; its least value is {min(values['sharp_radius']):.2f}."
+        rf"- The sharper Theorem B gives {sharp:.2f} at $\alpha = 0$, exactly the SVM's radius, and {end:.2f} at $\alpha = {top:g}$; its least value is {min(values['sharp_radius']['value']):.2f}."
     )
 
 
@@ -110,9 +127,9 @@ def image_numbers(record: Record) -> Markdown:
     limits, sets = results["limits"], results["sets"]
     rows = [["clean accuracy, CNN", share(sets[0]["cnn"], n)], ["clean accuracy, 1-NN", share(sets[0]["nearest"], n)]]
     for entry in sets:
-        for name, symbol, label in (("normal", "sigma", r"$\sigma$-NS"), ("lbrs", "alpha", r"$\alpha$-LBRS")):
-            best = int(np.argmax(entry[name]))
-            rows.append([rf"{_where(entry)}: best {label}, at $\{symbol} = {results[symbol][best]:.3g}$", share(entry[name][best], n)])
+        best, (peak, where) = int(np.argmax(entry["normal"])), best_alpha(entry["lbrs"], n)
+        rows += [[rf"{_where(entry)}: best $\sigma$-NS, at $\sigma = {results['sigma'][best]:.3g}$", share(entry["normal"][best], n)],
+                 [rf"{_where(entry)}: best $\alpha$-LBRS, at {where}", share(peak, n)]]
         rows.append([rf"{_where(entry)}: $\sigma$-NS at $\sigma = {results['sigma'][-1]:g}$", share(entry["normal"][-1], n)])
     undecided = max(max(entry["undecided"]) for entry in sets)
     draws = np.mean([draws for entry in sets for draws in entry["draws"][1:]])
@@ -135,15 +152,14 @@ def radius_numbers(record: Record) -> Markdown:
 
 
 def smoothing_reading(record: Record) -> Markdown:
-    """What Figure 3 shows, in sentences computed from the record."""
-    sets, sigma, alpha = record.results["sets"], record.results["sigma"], record.results["alpha"]
-    lines = []
+    """What Figures 3 and 5 show, in sentences computed from the record."""
+    sets, sigma, n, lines = record.results["sets"], record.results["sigma"], record.test_points, []
     for entry in sets:
-        best, top = int(np.argmax(entry["normal"])), int(np.argmax(entry["lbrs"]))
+        best, (peak, where) = int(np.argmax(entry["normal"])), best_alpha(entry["lbrs"], n)
         lines.append(
             rf"- **{_where(entry)}.** CNN {entry['cnn']:.3f}. Normal smoothing peaks at {entry['normal'][best]:.3f} ($\sigma = {sigma[best]:g}$) and ends at "
-            rf"{entry['normal'][-1]:.3f}. LBRS peaks at {entry['lbrs'][top]:.3f} ($\alpha = {alpha[top]:.3g}$) and ends at {entry['lbrs'][-1]:.3f}; "
-            rf"the 1-NN has {entry['nearest']:.3f}.")
+            rf"{entry['normal'][-1]:.3f}. LBRS peaks at {peak:.3f} ({where}) and has {accuracy_at(entry['lbrs'], record.config['alpha_max'], n):.3f} at "
+            rf"$\alpha = {record.config['alpha_max']:g}$; the 1-NN has {entry['nearest']:.3f}.")
     fall = "does fall towards it" if sets[0]["normal"][-1] <= 0.6 else rf"does not, up to $\sigma = {sigma[-1]:g}$"
     lines.append(rf"- The paper reports that normal smoothing falls rapidly to one half as $\sigma$ grows. Here its clean accuracy {fall}.")
     return Markdown("\n".join(lines))
@@ -166,13 +182,14 @@ def radius_reading(record: Record) -> Markdown:
 def summary(folder: Path) -> Markdown:
     """What the published records of the spiral and of MNIST in `folder` say of the paper's main claims, as a table."""
     spiral, mnist = (Record.load(folder / record_name(run, "paper", 0)) for run in ("spiral", "mnist"))
-    accuracy, l2 = spiral.results["accuracy"], spiral.results["norms"]["l2"]
+    l2, n, m = spiral.results["norms"]["l2"], spiral.test_points, mnist.test_points
+    accuracy = [accuracy_at(spiral.results["accuracy"], alpha, n) for alpha in (0.0, spiral.config["alpha_max"])]
+    (paper, last), (sharp, end) = _ends(l2["radius"]), _ends(l2["sharp_radius"])
     attack, clean = mnist.results["attacks"]["l2"], mnist.results["sets"][0]
     near, far = attack["radius"].index(0.5), attack["radius"].index(2.0)
-    n, m = spiral.test_points, mnist.test_points
     rows = [
         ["Spiral: accuracy rises", f"{share(accuracy[0], n)} to {share(accuracy[-1], n)}"],
-        [r"Spiral: the average $\ell_2$ radius rises", f"the paper's Theorem 6: {l2['radius'][0]:.2f} to {l2['radius'][-1]:.2f}; a sharper bound: {l2['sharp_radius'][0]:.2f} to {l2['sharp_radius'][-1]:.2f}"],
+        [r"Spiral: the average $\ell_2$ radius rises", f"the paper's Theorem 6: {paper:.2f} to {last:.2f}; a sharper bound: {sharp:.2f} to {end:.2f}"],
         ["MNIST: LBRS withstands large attacks on the CNN longer",
          rf"$\ell_2$, $\epsilon = 2$: LBRS {share(attack['lbrs'][far], m)}, normal smoothing {share(attack['normal'][far], m)}"],
         ["MNIST: the same at small attacks",

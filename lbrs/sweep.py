@@ -17,11 +17,12 @@ from typing import Any
 from urllib.parse import quote
 
 from lbrs._files import write_text
-from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SpiralConfig
+from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
 from lbrs.records import Record, record_name, sources_hash, versions
 from lbrs.runs import Run
 
-KINDS: dict[str, type] = {"spiral.md": SpiralConfig, "images.md": ImagesConfig, "certified.md": CertifiedConfig}
+KINDS: dict[str, type] = {"spiral.md": SpiralConfig, "images.md": ImagesConfig, "certified.md": CertifiedConfig,
+                          "sensitivity.md": SensitivityConfig}
 """The choices that belong to each notebook named in runs.yml."""
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LBRS_PROGRESS": "/dev/null"}

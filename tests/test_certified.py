@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from lbrs import L2, LINF, LocallyBiased, NearestNeighborOracle, certified_report, data, figures, report, stages
+from lbrs import L2, LINF, LocallyBiased, NearestNeighborOracle, certified_figures, certified_report, data, report, stages
 from lbrs.certified import Certification
 from lbrs.configs import CertifiedConfig
 from lbrs.experiments import run
-from lbrs.figures import find_curve
 from lbrs.lipschitz import CohenScore
+from lbrs.records import find_curve
 from lbrs.stages import Stages, generator
 from lbrs.verification import verify
 
@@ -23,7 +23,7 @@ TINY = CertifiedConfig(
     dataset="digits", reference_points=(4, 10), train_points=60, test_points=20, width=4, epochs=3, alphas=(0.0, 0.1, 0.5, 2.0), linf_alphas=(0.0, 0.01, 0.05, 0.2),
     radius_points=7, sigmas=(0.1, 0.3), channels=(4, 4, 4), noisy_epochs=1, samples=30, attacked=4)
 PAGES = [certified_report.certified_reading, certified_report.cohen_reading, certified_report.attack_reading]
-FIGURES = [figures.certified_accuracy, figures.average_radius, figures.cohen_accuracy]
+FIGURES = [certified_figures.certified_accuracy, certified_figures.average_radius, certified_figures.cohen_accuracy]
 
 
 def make(folder, seed=0):
@@ -174,18 +174,18 @@ def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(rec
 
 
 def test_the_lines_of_the_figures_are_the_curves_of_the_record(record):
-    figures.certified_accuracy(record)
+    certified_figures.certified_accuracy(record)
     values, (last, first) = record.results["norms"]["linf"], (plt.gcf().axes[-1], plt.gcf().axes[0])
     assert "60" in last.get_title() and "4" in first.get_title() and last.lines[0].get_xdata() == pytest.approx(values["radii"])
     for line, key in zip(last.lines[:3], ({"method": "base"}, {"method": "nearest", "N": 60}, {"method": "sharp", "N": 60, "alpha": 0.01}), strict=True):
         assert line.get_ydata() == pytest.approx(find_curve(values["curves"], **key)["certified"])
-    figures.cohen_accuracy(record)
+    certified_figures.cohen_accuracy(record)
     lines = plt.gcf().axes[1].lines
     assert lines[0].get_ydata() == pytest.approx(curves_of(record, L2, method="cohen", sigma=0.3, N=60, alpha=0.0)[0]["certified"])
 
 
 def test_the_average_radii_drawn_are_those_of_the_record(record):
-    figures.average_radius(record)
+    certified_figures.average_radius(record)
     for ax, norm in zip(plt.gcf().axes, (L2, LINF), strict=True):
         drawn = [tuple(np.round(np.asarray(line.get_ydata(), float), 5)) for line in ax.lines]
         for method in ("sharp", "theorem8"):

@@ -6,7 +6,7 @@ import pytest
 
 from lbrs import experiments, figures, report
 from lbrs.experiments import run
-from lbrs.records import Record, find_project
+from lbrs.records import Record, accuracy_at, find_project
 from test_experiments import TINY
 
 
@@ -38,13 +38,37 @@ def test_curves_are_those_of_the_record(records):
     figures.spiral_radii(records["spiral"])
     left, right = plt.gcf().axes
     values = records["spiral"].results["norms"]["l2"]
-    assert np.allclose(left.lines[0].get_ydata(), values["radius"]) and np.allclose(left.lines[2].get_ydata(), values["sharp_radius"])
+    assert np.allclose(left.lines[0].get_ydata(), values["radius"]["value"]) and np.allclose(left.lines[2].get_ydata(), values["sharp_radius"]["value"])
     assert np.allclose(left.lines[3].get_ydata(), [values["base_radius"]])
-    assert np.allclose(right.lines[0].get_ydata(), records["spiral"].results["accuracy"])
+    path, points = records["spiral"].results["accuracy"], records["spiral"].test_points
+    alpha, drawn = right.lines[0].get_data()
+    for low, high, value in zip(alpha, alpha[1:], drawn, strict=False):
+        assert value == accuracy_at(path, (low + high) / 2, points)
     figures.accuracy_over_radius(records["digits"])
     for ax, values in zip(plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True):
         for line, name in zip(ax.lines, ("cnn", "normal", "lbrs", "nearest"), strict=True):
             assert np.allclose(line.get_ydata(), values[name])
+
+
+@pytest.mark.parametrize(("run_name", "figure"), [("spiral", figures.spiral_radii), ("digits", figures.accuracy_over_smoothing), ("digits", figures.accuracy_over_radius)])
+def test_published_runs_are_drawn_behind_as_ranges_and_medians(records, run_name, figure):
+    record = records[run_name]
+    figure(record)
+    plain = [len(ax.lines) for ax in plt.gcf().axes]
+    figure(record, [record, record, record])
+    drawn = plt.gcf()
+    assert all(len(ax.lines) > before and ax.collections for ax, before in zip(drawn.axes, plain, strict=True))
+    assert any("3 published runs · profile quick · seeds 0 to 0" in text.get_text() for text in drawn.texts)
+    assert record.run == "spiral" or any("normal smoothing" in text.get_text() and "undecided at most" in text.get_text() for text in drawn.texts)
+
+
+def test_the_area_is_the_range_and_the_thin_line_the_median():
+    _, ax = plt.subplots()
+    curves = np.array([[0.0, 3.0], [1.0, 9.0], [5.0, 4.0]])
+    figures.band(ax, [0, 1], list(curves), "red")
+    assert np.allclose(ax.lines[0].get_ydata(), [1, 4])
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (0, 9)
 
 
 def test_exact_radii_are_not_below_those_of_theorem_b_and_those_not_below_theorem_6_in_record_and_figure(records):
@@ -90,7 +114,9 @@ def test_the_picture_of_the_idea_shows_a_radius_that_grows_by_alpha():
 
 def test_tables_and_sentences_hold_the_numbers_of_the_record(records):
     spiral, digits = records["spiral"], records["digits"]
-    assert f"{spiral.results['accuracy'][0]:.3f}" in report.spiral_numbers(spiral) and f"{spiral.results['accuracy'][-1]:.3f}" in report.spiral_reading(spiral)
+    first, last = accuracy_at(spiral.results["accuracy"], [0.0, spiral.config["alpha_max"]], spiral.test_points)
+    assert f"{first:.3f}" in report.spiral_numbers(spiral) and f"{last:.3f}" in report.spiral_reading(spiral)
+    assert f"{max(spiral.results['accuracy']['right']) / spiral.test_points:.3f}" in report.spiral_numbers(spiral)
     assert f"{digits.results['sets'][0]['cnn']:.3f}" in report.image_numbers(digits)
     assert f"{digits.results['sets'][1]['cnn']:.3f}" in report.smoothing_reading(digits)
     assert report.radius_reading(digits).count("LBRS is above normal smoothing") == 2 and f"{digits.results['attacks']['linf']['lbrs'][-1]:.3f}" in report.radius_numbers(digits)
@@ -105,5 +131,5 @@ def test_every_row_of_a_table_has_the_columns_of_its_header(records):
 def test_the_summary_holds_the_numbers_of_the_published_records():
     folder = find_project() / "book" / "records"
     text = report.summary(folder)
-    for run_name, value in (("spiral", lambda r: r["accuracy"][-1]), ("mnist", lambda r: r["attacks"]["l2"]["lbrs"][8])):
+    for run_name, value in (("spiral", lambda r: r["nearest"]), ("mnist", lambda r: r["attacks"]["l2"]["lbrs"][8])):
         assert f"{value(Record.load(folder / f'{run_name}-paper-0.json').results):.3f}" in text

@@ -46,18 +46,24 @@ def test_points_on_the_boundary_and_points_without_a_gradient(rng):
     assert len(accuracy_path(flat, label, y).jumps) == 0
 
 
+@pytest.mark.parametrize("bound", ["sharp", "paper"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_radius_path_is_the_average_radius_at_every_alpha(problem, rng, weighted):
+def test_the_radius_path_is_the_average_radius_at_every_alpha(problem, rng, weighted, bound):
     score, oracle, x, y, norm = problem
-    local, label, neighbor = score.linearize(x, norm), oracle.label(x), oracle.radius(x, norm)
-    agrees, weight = local.base == label, torch.from_numpy(rng.random(len(x))) if weighted else None
-    path = radius_path(local.crossing, agrees, neighbor, weight)
-    for alpha in alphas(problem, rng)[:-1].tolist()[::7]:
-        prediction = select(local, label, alpha)
-        radius = theorem_h(prediction * local.value / local.slope, prediction == label, neighbor, alpha)
-        assert path(alpha).item() == pytest.approx((radius * (1 if weight is None else weight)).mean().item(), rel=1e-9, abs=1e-9)
+    local, label, neighbor = score.linearize(x, norm), oracle.label(x), oracle.radius(x, norm, bound)
+    agrees = local.base == label
+    before, after = (torch.from_numpy(rng.random((2, len(x)))) if weighted else torch.ones(2, len(x), dtype=torch.float64))
+    path = radius_path(local.crossing, agrees, neighbor, *((before, after) if weighted else ()), bound=bound)
+    for alpha in alphas(problem, rng)[:-1].tolist()[::3]:
+        radius = LocallyBiased(score, oracle, alpha, norm).certify(x, bound).radius
+        weight = torch.where(~agrees & (alpha > local.crossing), after, before)
+        assert path(alpha).item() == pytest.approx((radius * weight).mean().item(), rel=1e-9, abs=1e-9)
     assert path.knots[0] == 0 and (path.knots.diff() > 0).all()
-    assert path(1e12).item() == pytest.approx((neighbor * (1 if weight is None else weight)).mean().item(), rel=1e-9)
+    assert path(1e12).item() == pytest.approx((neighbor * torch.where(agrees, before, after)).mean().item(), rel=1e-9)
+    thin = path.thinned(5.0, 0.01)
+    inside = torch.cat([path.knots[path.knots < 5.0], torch.tensor([5.0], dtype=torch.float64)])
+    assert (thin(inside) - path(inside)).abs().max() <= 0.01 and 2 <= len(thin.knots) < len(inside) / 2
+    assert (thin.knots[0], thin.knots[-1]) == (0, 5) and torch.equal(path.thinned(5.0, 0.0)(thin.knots), thin.values)
 
 
 def test_one_point_by_hand():
@@ -67,6 +73,8 @@ def test_one_point_by_hand():
     assert disagree([0.0, 1.0, 2.0, 2.25, 2.5, 9.0]).tolist() == [2.0, 1.0, 0.0, 0.25, 0.5, 0.5]
 
 
-def test_infinite_radii_are_refused():
+def test_infinite_radii_and_unknown_bounds_are_refused():
+    with pytest.raises(ValueError, match="bound must be"):
+        radius_path(torch.tensor([1.0]), torch.tensor([True]), torch.tensor([1.0]), bound="exact")
     with pytest.raises(ValueError, match="finite"):
         radius_path(torch.tensor([1.0]), torch.tensor([True]), torch.tensor([torch.inf]))

@@ -26,11 +26,11 @@ from lbrs.sweep import Result, SweepError, Task, parse_choices, parse_seeds, pla
 RUNS = """
 spiral:
   source: spiral.md
-  parameters: {train_points: 60, reference_points: 30, test_points: 50, alpha_points: 6, raster: 8, exact_points: 3, exact_alphas: [0, 1]}
+  parameters: {train_points: 60, reference_points: 30, test_points: 50, raster: 8, exact_points: 3, exact_alphas: [0, 1]}
   profiles: {quick: {}, paper: {test_points: 40}}
 digits:
   source: images.md
-  parameters: {dataset: digits, test_points: 30, channels: [4, 4, 4], epochs: 2, sigma_points: 3, alpha_points: 7, radius_points: 2, samples: 40}
+  parameters: {dataset: digits, test_points: 30, channels: [4, 4, 4], epochs: 2, sigma_points: 3, radius_points: 2, samples: 40}
   profiles: {quick: {}, paper: {}}
 mnist: {source: images.md, parameters: {test_points: 30}, profiles: {quick: {}, paper: {}}}
 other: {source: other.md, profiles: {quick: {}, paper: {}}}
@@ -131,7 +131,7 @@ def test_different_choices_never_share_a_record(runs):
     ("digits", {"epochs": [2.5]}, "run 'digits': parameter 'epochs' must be of the kind of its default 10, got 2.5"),
     ("digits", {"epochs": [True]}, "'epochs' must be"), ("digits", {"noise": ["much"]}, "'noise' must be"), ("digits", {"radii": [0.5]}, "'radii' must be"),
     ("digits", {"radii": [[None]]}, "'radii' must be"), ("digits", {"noise": [-1]}, "run 'digits': noise must be a finite number >= 0"),
-    ("other", {}, "run 'other': a sweep computes the experiments of spiral.md, images.md, certified.md, got notebooks/other.md")])
+    ("other", {}, "run 'other': a sweep computes the experiments of spiral.md, images.md, certified.md, sensitivity.md, got notebooks/other.md")])
 def test_what_does_not_fit_is_named(runs, run, choices, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         plan([runs[run]], "quick", [0], choices)

@@ -1,0 +1,65 @@
+"""Whether a run lies inside the published range, and what the published runs say of the paper's claims, on made-up records."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lbrs import reproduction
+from lbrs.experiments import run
+from test_experiments import TINY
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Four runs of the tiny digits as if they were published."""
+    folder = tmp_path_factory.mktemp("records")
+    return [run(TINY["digits"], run="digits", profile="paper", seed=seed, folder=folder / str(seed) / "records") for seed in range(4)]
+
+
+def shifted(record, change, seed=9):
+    """`record` with every accuracy of normal smoothing moved by `change`."""
+    results = copy.deepcopy(record.results)
+    for entry in results["sets"]:
+        entry["normal"] = [value + change for value in entry["normal"]]
+    return dataclasses.replace(record, results=results, seed=seed)
+
+
+def test_a_run_between_two_others_lies_inside_and_one_far_away_does_not(published):
+    low, high = shifted(published[0], -0.1, 1), shifted(published[0], 0.1, 2)
+    assert "**This run lies inside the range of the published ones**" in reproduction.inside(shifted(published[0], 0.0), [low, high])
+    text = reproduction.inside(shifted(published[0], -0.9), [low, high])
+    assert "at 100 %" not in text and "outside by 0.800" in text and "clean" in text
+
+
+def test_what_lies_outside_by_less_than_the_sampling_error_is_told_but_not_counted(published):
+    low, high = shifted(published[0], 0.01, 1), shifted(published[0], 0.02, 2)
+    text = reproduction.inside(shifted(published[0], 0.0), [low, high])
+    assert "**This run lies inside the range of the published ones**" in text and "outside by 0.010" in text
+
+
+def test_a_run_is_not_compared_with_itself_or_with_too_few(published):
+    assert "3 runs of other seeds" in reproduction.inside(published[0], published)
+    assert "Too few" in reproduction.inside(published[0], published[:2])
+    assert "no published runs" in reproduction.claims([]) and "no published runs" in reproduction.verdicts([])
+
+
+def test_the_spiral_is_compared_too(tmp_path):
+    runs = [run(TINY["spiral"], run="spiral", profile="quick", seed=seed, folder=tmp_path / str(seed) / "records") for seed in range(4)]
+    assert "357 values compared with 3 runs" in reproduction.inside(runs[0], runs)
+
+
+def test_claims_are_medians_and_ranges_over_the_seeds(published):
+    text = reproduction.claims(published)
+    ends = [record.results["sets"][0]["normal"][-1] for record in published]
+    assert f"| {np.median(ends):.3f} | {min(ends):.3f} to {max(ends):.3f} |" in text
+    gaps = [max(entry["lbrs"]["right"]) / record.test_points - max(entry["normal"]) for record in published for entry in [record.results["sets"][1]]]
+    assert f"| {np.median(gaps):+.3f} | {min(gaps):+.3f} to {max(gaps):+.3f} |" in text
+    assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_verdicts_follow_the_signs_of_the_gaps(published):
+    worse, better = [[shifted(record, change, record.seed) for record in published] for change in (-2.0, 2.0)]
+    assert reproduction.verdicts(worse).count("**Reproduced.**") >= 2 and "for 4 of 4 seeds, by" in reproduction.verdicts(worse)
+    assert reproduction.verdicts(better).count("**Not reproduced.**") >= 2
