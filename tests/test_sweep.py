@@ -30,7 +30,7 @@ spiral:
   profiles: {quick: {}, paper: {test_points: 40}}
 digits:
   source: images.md
-  parameters: {dataset: digits, test_points: 30, channels: [4, 4, 4], epochs: 2, sigma_points: 3, radius_points: 2, samples: 40}
+  parameters: {dataset: digits, test_points: 30, channels: [4, 4, 4], epochs: 150, sigma_points: 3, radius_points: 2, samples: 40}
   profiles: {quick: {}, paper: {}}
 mnist: {source: images.md, parameters: {test_points: 30}, profiles: {quick: {}, paper: {}}}
 other: {source: other.md, profiles: {quick: {}, paper: {}}}
