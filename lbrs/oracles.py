@@ -8,12 +8,12 @@ from lbrs._checks import batch, chunks, integer
 from lbrs.norms import L2, Norm, as_norm
 
 CACHE = 2**26
-"""Most float64 numbers (512 MiB) that are kept of the distances between reference points of opposite labels."""
+"""Most float64 numbers (512 MiB) that are kept of the distances between reference points of opposite labels, for one norm."""
 
 FEW = 2**12
 """Most numbers in a reference set to which squared distances are computed in twice the working precision for radii, too."""
 
-ROUND = 8  # opposite points looked at together before asking which may be closer still
+ROUND = 8  # most opposite points looked at together before asking which may be closer still
 EPS = torch.finfo(torch.float64).eps
 SHARE, TINY = 2.0**-90, 2.0**-1020  # |high + low - ||a - b||^2| <= SHARE ||a - b||^2 + TINY d, for `squares`
 
@@ -51,6 +51,11 @@ def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return total, (a - (total - part)) + (b - part)
 
 
+def _at(values: tuple[Tensor, ...], rows: Tensor, columns: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Of each tensor the `rows`, and of these the `columns` (len(rows), m)."""
+    return tuple(v[rows] if columns is None else v[rows].gather(1, columns) for v in values)
+
+
 class NearestNeighborOracle:
     """The k-nearest-neighbour oracle: yhat(x) is the majority label of the k reference points nearest to x in l2 (book: direction-oracle).
 
@@ -84,7 +89,7 @@ class NearestNeighborOracle:
         self._center = self.points.mean(0)
         self._centered = self.points - self._center
         self._squares = self._centered.square().sum(1)
-        self._gaps: dict[Norm, Tensor] = {}
+        self._gaps: dict[tuple[Norm, float], tuple[Tensor, Tensor]] = {}
 
     def nearest(self, x: object) -> Tensor:
         """i*(x) for `x` (n, *shape), as int64 (n,): the first index at the least distance."""
@@ -167,55 +172,64 @@ class NearestNeighborOracle:
         return tuple(tuple(torch.cat(values) for values in zip(*part)) for part in parts)
 
     def _sharp(self, x: Tensor, index: Tensor, side: float, norm: Norm) -> Tensor:
-        """Theorems A and K at points `x` whose oracle label is `side`: visit j by an upper bound's order, stop when none can be closer."""
+        """Theorems A and K at points `x` whose oracle label is `side`: visit the j with the least lower bounds of beta_j, stop when none can be closer."""
         S, M, quorum = int((self.labels == side).sum()), int((self.labels == -side).sum()), (self.k + 1) // 2
         best = torch.full((len(x), quorum), torch.inf, dtype=torch.float64, device=x.device)
         if M < quorum:
             return best[:, -1]
         to_same, to_other = self._sides(x, side)
-        floor = self._floor(to_same, to_other, index, side, norm)
-        order = floor.argsort(1)
-        rows, start = torch.arange(len(x), device=x.device), 0
-        while len(rows) and start < M:
-            for part in chunks(len(rows), ROUND * S):
-                self._visit(rows[part], order[rows[part], start : start + ROUND], to_same, to_other, best, side, norm)
-            start += ROUND
-            if start < M:
-                rows = rows[floor[rows, order[rows, start]] < best[rows, -1]]
-        return best[:, -1] if quorum > 1 else torch.maximum(best[:, -1], floor.amin(1))
+        lower = self._floor(to_same, to_other, index, side, norm)
+        paper, rows, seen, step = lower.amin(1), torch.arange(len(x), device=x.device), 0, quorum
+        while len(rows) and seen < M:
+            near = lower[rows].topk(min(step, M - seen), largest=False)
+            closer = near.values[:, 0] < best[rows, -1]
+            rows, columns, seen, step = rows[closer], near.indices[closer], seen + step, min(2 * step, max(ROUND, quorum))
+            lower[rows[:, None], columns] = torch.inf
+            for part in chunks(len(rows), max(columns.shape[1] * S, M)):
+                column = self._visit(rows[part], columns[part], to_same, to_other, best, side, norm)
+                if quorum == 1 and S >= M:
+                    bounds = self._bisectors(_at(to_same, rows[part], column[:, None]), _at(to_other, rows[part]), self._rows(column, side, norm), norm)
+                    lower[rows[part]] = torch.maximum(lower[rows[part]], bounds)
+        return best[:, -1] if quorum > 1 else torch.maximum(best[:, -1], paper)
 
     def _floor(self, to_same: tuple[Tensor, ...], to_other: tuple[Tensor, ...], index: Tensor, side: float, norm: Norm) -> Tensor:
         """For each point and each j, a value that beta_j is not below: that of (k + 1)/2 nearest points of the label `side` alone."""
         quorum = (self.k + 1) // 2
         near = to_same[0].topk(quorum, largest=False).indices if self.k > 1 else ((self.labels == side).cumsum(0) - 1)[index]
-        every = torch.arange(to_other[0].shape[1], device=near.device)
-        bounds = [self._bisectors(tuple(v.gather(1, column[:, None]) for v in to_same), to_other, self._gap(every, side, norm, column), norm)
-                  for column in near.T]
+        rows = torch.arange(len(index), device=near.device)
+        bounds = [self._bisectors(_at(to_same, rows, column[:, None]), to_other, self._rows(column, side, norm), norm) for column in near.T]
         return torch.stack(bounds).amin(0)
 
     def _visit(self, rows: Tensor, columns: Tensor, to_same: tuple[Tensor, ...], to_other: tuple[Tensor, ...], best: Tensor, side: float,
-               norm: Norm) -> None:
-        """Put beta_j of the points `rows` for the j in `columns` (len(rows), m) into `best`, the smallest ones of each row."""
-        unique, inverse = columns.unique(return_inverse=True)
-        gap = self._gap(unique, side, norm)[inverse]
-        values = self._bisectors(tuple(v[rows][:, None] for v in to_same), tuple(v[rows].gather(1, columns)[..., None] for v in to_other), gap, norm)
-        beta = values.topk(best.shape[1], dim=2).values[..., -1]
-        best[rows] = torch.cat([best[rows], beta], 1).topk(best.shape[1], largest=False).values.sort(1).values
+               norm: Norm) -> Tensor:
+        """Put beta_j of the points `rows` for the j in `columns` (len(rows), m) into `best`, the smallest ones of each row.
 
-    def _gap(self, other: Tensor, side: float, norm: Norm, same: Tensor | None = None) -> Tensor:
-        """||x_k - x_j||_* or a little more, for j in `other` and all k (len(other), S), or, given `same`, for each of its k and all j."""
-        mine, theirs = self.points[self.labels == side], self.points[self.labels == -side]
-        if norm not in self._gaps and len(mine) * len(theirs) <= CACHE:
-            plus, minus = (mine, theirs) if side > 0 else (theirs, mine)
-            self._gaps[norm] = torch.cat([self._above(plus[part], minus, norm.dual) for part in chunks(len(plus), len(minus))])
-        table = self._gaps.get(norm)
-        if table is not None:
-            table = table if side > 0 else table.T
-            return table.T[other] if same is None else table[same]
-        if same is None:
-            return self._above(theirs[other], mine, norm.dual)
-        unique, inverse = same.unique(return_inverse=True)
-        return self._above(mine[unique], theirs, norm.dual)[inverse]
+        Returns the k, counted among the points of the label `side`, that gives the least of these beta_j: it may give much for other j as well.
+        """
+        gap = self._rows(columns.flatten(), -side, norm).unflatten(0, columns.shape)
+        values = self._bisectors(tuple(v[:, None] for v in _at(to_same, rows)), tuple(v[..., None] for v in _at(to_other, rows, columns)), gap, norm)
+        beta, winner = (found[..., -1] for found in values.topk(best.shape[1], dim=2))
+        best[rows] = torch.cat([best[rows], beta], 1).topk(best.shape[1], largest=False).values.sort(1).values
+        return winner.gather(1, beta.argmin(1, keepdim=True))[:, 0]
+
+    def _rows(self, index: Tensor, side: float, norm: Norm) -> Tensor:
+        """||x_k - x_j||_* or a little more, for k in `index` (m,) among the points of the label `side`, and all j of the other: (m, M).
+
+        What was computed once is kept, as long as all of it fits, so a first call costs no more than the rows it asks for.
+        """
+        mine, theirs = self.labels == side, self.labels == -side
+        S, M = int(mine.sum()), int(theirs.sum())
+        unique, inverse = index.unique(return_inverse=True)
+        if 2 * S * M > CACHE:
+            return self._above(self.points[mine.nonzero().flatten()[unique]], self.points[theirs], norm.dual)[inverse]
+        if (norm, side) not in self._gaps:
+            self._gaps[norm, side] = (torch.empty(S, M, dtype=torch.float64, device=index.device), torch.zeros(S, dtype=torch.bool, device=index.device))
+        table, known = self._gaps[norm, side]
+        new = unique[~known[unique]]
+        for part in chunks(len(new), M):
+            table[new[part]] = self._above(self.points[mine.nonzero().flatten()[new[part]]], self.points[theirs], norm.dual)
+        known[new] = True
+        return table[index]
 
     def _above(self, a: Tensor, b: Tensor, norm: Norm) -> Tensor:
         """||a_i - b_j||, in l2 between many points by one matrix product plus a bound of its rounding; summed directly where that bound is

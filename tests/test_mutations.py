@@ -61,7 +61,7 @@ MUTATIONS = [
              "test_multiclass.py::test_theorem_m_is_the_formula"),
     Mutation("certified accuracy: >= for >", "certificates", "(self.radius > radius)", "(self.radius >= radius)",
              "test_certificates.py::test_certified_accuracy_counts_right_predictions_with_a_larger_radius"),
-    Mutation("the gap in the norm, not its dual", "oracles", "torch.cat([self._above(plus[part], minus, norm.dual)", "torch.cat([self._above(plus[part], minus, norm)",
+    Mutation("the gap in the norm, not its dual", "oracles", "table[new[part]] = self._above(self.points[mine.nonzero().flatten()[new[part]]], self.points[theirs], norm.dual)", "table[new[part]] = self._above(self.points[mine.nonzero().flatten()[new[part]]], self.points[theirs], norm)",
              "test_oracles.py::test_radius_equals_the_formula_of_the_paper[linf]"),
     Mutation("the bisector: without the factor 2", "oracles", "/ (2 * gap * (1 + loose))", "/ (gap * (1 + loose))",
              "test_sharp.py::test_the_example_of_wang_et_al_has_the_bisector_radius"),
