@@ -67,9 +67,9 @@ def published(run: str) -> Record:
     return Record.load(find_project() / "book" / "records" / record_name(run, "paper", 0))
 
 
-def published_seeds(run: str) -> list[Record]:
-    """All records of `run` that come with the book, profile paper, by their seeds; none if there are none."""
-    folder = find_project() / "book" / "records"
+def published_seeds(run: str, folder: Path | None = None) -> list[Record]:
+    """All records of `run` in `folder` (those that come with the book), profile paper, by their seeds; none if there are none."""
+    folder = folder or find_project() / "book" / "records"
     found = [Record.load(path) for path in folder.glob(f"{run}-paper-*.json") if path.name[len(run) + 7 : -5].isdigit()]
     return sorted(found, key=lambda record: record.seed)
 

@@ -1,13 +1,12 @@
 """From a record to the small tables and computed sentences of a page."""
 
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 
 import numpy as np
 
 from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
 from lbrs.montecarlo import clopper_pearson
-from lbrs.records import Record, accuracy_at, find_curve, record_name, reference_counts
+from lbrs.records import Record, accuracy_at
 
 NORMS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
@@ -69,7 +68,7 @@ def best_alpha(path: dict[str, list], points: int) -> tuple[float, str]:
     return path["right"][place] / points, where
 
 
-def _ends(curve: dict[str, list]) -> tuple[float, float]:
+def ends(curve: dict[str, list]) -> tuple[float, float]:
     return curve["value"][0], curve["value"][-1]
 
 
@@ -84,7 +83,7 @@ def spiral_numbers(record: Record) -> Markdown:
     for name, values in results["norms"].items():
         rows.append([f"{NORMS[name]}: average radius of the SVM itself", f"{values['base_radius']:.3f}"])
         for key, told in (("radius", "radius of Theorem 6"), ("sharp_radius", "radius of Theorem B"), ("true_radius", "true radius of Theorem 6"), ("sharp_true_radius", "true radius of Theorem B")):
-            first, last = _ends(values[key])
+            first, last = ends(values[key])
             rows.append([rf"{NORMS[name]}: average {told} at $\alpha = 0$ and ${top}$", f"{first:.3f} and {last:.3f}"])
     return table(["quantity", "value (95 % interval over the test points)"], rows)
 
@@ -92,7 +91,7 @@ def spiral_numbers(record: Record) -> Markdown:
 def spiral_reading(record: Record) -> Markdown:
     """What Figure 2 shows, in sentences computed from the record."""
     results, values, n = record.results, record.results["norms"]["l2"], record.test_points
-    (paper, last), (sharp, end) = _ends(values["radius"]), _ends(values["sharp_radius"])
+    (paper, last), (sharp, end) = ends(values["radius"]), ends(values["sharp_radius"])
     top, most = record.config["alpha_max"], max(values["radius"]["value"])
     rises = "rises" if last > paper else "does not rise"
     below = "below" if most < values["base_radius"] else "not always below"
@@ -177,41 +176,6 @@ def radius_reading(record: Record) -> Markdown:
         lines.append(rf"- **{NORMS[norm]}.** LBRS is above normal smoothing {where}. Its largest lead is {gap[at]:+.3f} at $\epsilon = {radius[at]:g}$, where the "
                      rf"CNN has {cnn[at]:.3f}. Its lowest is {gap[worst]:+.3f} at $\epsilon = {radius[worst]:g}$.")
     return Markdown("\n".join(lines))
-
-
-def summary(folder: Path) -> Markdown:
-    """What the published records of the spiral and of MNIST in `folder` say of the paper's main claims, as a table."""
-    spiral, mnist = (Record.load(folder / record_name(run, "paper", 0)) for run in ("spiral", "mnist"))
-    l2, n, m = spiral.results["norms"]["l2"], spiral.test_points, mnist.test_points
-    accuracy = [accuracy_at(spiral.results["accuracy"], alpha, n) for alpha in (0.0, spiral.config["alpha_max"])]
-    (paper, last), (sharp, end) = _ends(l2["radius"]), _ends(l2["sharp_radius"])
-    attack, clean = mnist.results["attacks"]["l2"], mnist.results["sets"][0]
-    near, far = attack["radius"].index(0.5), attack["radius"].index(2.0)
-    rows = [
-        ["Spiral: accuracy rises", f"{share(accuracy[0], n)} to {share(accuracy[-1], n)}"],
-        [r"Spiral: the average $\ell_2$ radius rises", f"the paper's Theorem 6: {paper:.2f} to {last:.2f}; a sharper bound: {sharp:.2f} to {end:.2f}"],
-        ["MNIST: LBRS withstands large attacks on the CNN longer",
-         rf"$\ell_2$, $\epsilon = 2$: LBRS {share(attack['lbrs'][far], m)}, normal smoothing {share(attack['normal'][far], m)}"],
-        ["MNIST: the same at small attacks",
-         rf"$\ell_2$, $\epsilon = 0.5$: LBRS {share(attack['lbrs'][near], m)}, normal smoothing {share(attack['normal'][near], m)}"],
-        [r"MNIST: normal smoothing falls to one half as $\sigma$ grows",
-         rf"clean accuracy at $\sigma = {mnist.results['sigma'][-1]:g}$: {share(clean['normal'][-1], m)}"],
-        ["MNIST: certified radii", "of the paper's ReLU network none: it has no gradient-Lipschitz constant, so Theorem 8 does not apply"],
-        ["MNIST: certified radii of a smooth network and of LBRS on it", _certified(folder)]]
-    return table(["the paper's picture", "what came out here (95 % interval over the test points)"], rows)
-
-
-def _certified(folder: Path) -> str:
-    """Accuracies at three radii of the network and of LBRS by Theorem E', at the alpha of the grid with the largest sum."""
-    record = Record.load(folder / record_name("certified-mnist", "paper", 0))
-    values = record.results["norms"]["l2"]
-    N = reference_counts(values["curves"])[-1]
-    places = [values["radii"].index(radius) for radius in (0.0, 0.25, 0.5)]
-    curves = {alpha: find_curve(values["curves"], method="sharp", N=N, alpha=alpha) for alpha in values["alpha"]}
-    found = {alpha: [curve["certified"][place] for place in places] for alpha, curve in curves.items()}
-    best = max(found, key=lambda alpha: sum(found[alpha]))
-    told = ", ".join(f"{before:.3f} to {after:.3f}" for before, after in zip(found[0.0], found[best], strict=True))
-    return rf"$N = {N:,}$, Theorem E': clean, at $\ell_2$ radius 0.25 and at 0.5: {told} ($\alpha = {best:g}$, the best of the grid)"
 
 
 def _where(entry: dict) -> str:

@@ -84,6 +84,7 @@ def test_the_first_page_shows_the_table():
     assert re.search(r"^items\.overview\(\)$", (ROOT / "book/intro.md").read_text(), re.MULTILINE)
     shown = items.overview()
     assert all(row.name in shown and row.test.split("::")[0] in shown for row in items.PAPER)
+    assert re.search(r"^items\.overview\(items\.BEYOND\)$", (ROOT / "book/intro.md").read_text(), re.MULTILINE)
 
 
 def test_a_title_in_the_table_is_that_of_the_page():

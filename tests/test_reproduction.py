@@ -63,3 +63,25 @@ def test_verdicts_follow_the_signs_of_the_gaps(published):
     worse, better = [[shifted(record, change, record.seed) for record in published] for change in (-2.0, 2.0)]
     assert reproduction.verdicts(worse).count("**Reproduced.**") >= 2 and "for 4 of 4 seeds, by" in reproduction.verdicts(worse)
     assert reproduction.verdicts(better).count("**Not reproduced.**") >= 2
+
+
+def test_where_a_lead_comes_from_is_told_seed_by_seed(published):
+    text = reproduction.seeds(published)
+    assert len({line.count("|") for line in text.splitlines()}) == 1 and len(text.splitlines()) == 2 + 4 * len(published[0].config["radii"])
+    entry, n = published[2].results["sets"][1], published[2].test_points
+    best = max(entry["lbrs"]["right"]) / n
+    row = next(line for line in text.splitlines() if line.startswith(f"| {published[0].config['radii'][0]:g} | 2 |"))
+    assert f"| {entry['cnn']:.3f} | {entry['nearest']:.3f} | {max(entry['normal']):.3f} | {best:.3f} |" in row
+    assert row.endswith(f"| {best - max(entry['normal']):+.3f} | {best - max(entry['cnn'], entry['nearest']):+.3f} |")
+    assert "-0.000" not in text
+
+
+def test_the_reason_names_the_seeds_with_the_weakest_and_the_strongest_oracle(published):
+    changed = [dataclasses.replace(record, results=copy.deepcopy(record.results)) for record in published]
+    for record, nearest in zip(changed, (0.2, 0.9, 0.3, 0.4), strict=True):
+        for entry in record.results["sets"]:
+            entry.update(cnn=0.1, nearest=nearest, normal=[0.5], lbrs={"jumps": [1.0], "right": [1, round(nearest * record.test_points)]})
+    n = changed[0].test_points
+    text = reproduction.reason(changed)
+    assert f"weakest 1-NN (0.200) its lead over normal smoothing is {round(0.2 * n) / n - 0.5:+.3f}, with the strongest (0.900) {round(0.9 * n) / n - 0.5:+.3f}" in text
+    assert "no published runs" in reproduction.reason([])
