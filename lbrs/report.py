@@ -59,12 +59,13 @@ def _shown(value: object) -> str:
 
 def best_alpha(path: dict[str, list], points: int) -> tuple[float, str]:
     """The largest accuracy of a path, and the alphas at which it is reached first, in words."""
-    place = int(np.argmax(path["right"]))
-    low = rf"${path['jumps'][place - 1]:.3g} < \alpha" if place else r"$\alpha"
-    if place < len(path["jumps"]):
-        where = rf"{low} \leq {path['jumps'][place]:.3g}$"
+    place, jumps = int(np.argmax(path["right"])), path["jumps"]
+    ends = jumps[max(place - 1, 0) : place + 1]
+    shown = next(told for digits in range(3, 18) if len(set(told := [f"{end:.{digits}g}" for end in ends])) == len(ends))
+    if place == len(jumps):
+        where = rf"$\alpha > {shown[0]}$" if place else r"every $\alpha$"
     else:
-        where = rf"$\alpha > {path['jumps'][-1]:.3g}$" if place else r"every $\alpha$"
+        where = rf"${shown[0]} < \alpha \leq {shown[1]}$" if place else rf"$\alpha \leq {shown[0]}$"
     return path["right"][place] / points, where
 
 

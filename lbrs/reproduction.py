@@ -121,7 +121,7 @@ def seeds(published: Sequence[Record]) -> Markdown:
             entry, best = record.results["sets"][place], best_alpha(record.results["sets"][place]["lbrs"], record.test_points)
             parts = max(entry["cnn"], entry["nearest"])
             rows.append([f"{radius:g}", str(record.seed), *(f"{value:.3f}" for value in (entry["cnn"], entry["nearest"], max(entry["normal"]), best[0])), best[1],
-                         *(f"{round(value, 3) + 0.0:+.3f}" for value in (_best_gap(record, place), best[0] - parts))])
+                         *map(_signed, (_best_gap(record, place), best[0] - parts))])
     return table([r"$\ell_2$ attack, $\epsilon$", "seed", "CNN", "1-NN", r"best $\sigma$-NS", "best LBRS", "at", "LBRS less NS", "LBRS less the better of CNN and 1-NN"], rows)
 
 
@@ -132,15 +132,15 @@ def reason(published: Sequence[Record]) -> Markdown:
         entries = [(record.results["sets"][place]["nearest"], _best_gap(record, place), record) for record in published]
         gain = [max(entry["lbrs"]["right"]) / record.test_points - max(entry["cnn"], entry["nearest"]) for _, _, record in entries for entry in [record.results["sets"][place]]]
         (low, behind, _), (high, ahead, _) = min(entries, key=lambda found: found[0]), max(entries, key=lambda found: found[0])
-        lines.append(rf"- $\epsilon = {radius:g}$: at its best $\alpha$, LBRS is above the better one of its two parts, the CNN and the 1-NN, by {np.median(gain):+.3f} in the median "
-                     f"({min(gain):+.3f} to {max(gain):+.3f}). With the weakest 1-NN ({low:.3f}) its lead over normal smoothing is {behind:+.3f}, with the strongest ({high:.3f}) {ahead:+.3f}.")
+        lines.append(rf"- $\epsilon = {radius:g}$: at its best $\alpha$, LBRS is above the better one of its two parts, the CNN and the 1-NN, by {_signed(np.median(gain))} in the median "
+                     f"({_signed(min(gain))} to {_signed(max(gain))}). With the weakest 1-NN ({low:.3f}) its lead over normal smoothing is {_signed(behind)}, with the strongest ({high:.3f}) {_signed(ahead)}.")
     return Markdown("\n".join(lines) or "There are no published runs.")
 
 
 def _told(claim: str, gaps: list[float]) -> str:
     ahead = sum(gap > 0 for gap in gaps)
     verdict = "Reproduced" if ahead == len(gaps) else "Not reproduced" if ahead == 0 else "Undecided"
-    return f"- {claim}: LBRS is ahead for {ahead} of {len(gaps)} seeds, by {np.median(gaps):+.3f} in the median ({min(gaps):+.3f} to {max(gaps):+.3f}). **{verdict}.**"
+    return f"- {claim}: LBRS is ahead for {ahead} of {len(gaps)} seeds, by {_signed(np.median(gaps))} in the median ({_signed(min(gaps))} to {_signed(max(gaps))}). **{verdict}.**"
 
 
 def _best_gap(record: Record, place: int) -> float:
@@ -150,5 +150,10 @@ def _best_gap(record: Record, place: int) -> float:
 
 def _gap(published: Sequence[Record], told: str, value: Callable[[Record], Any], sign: bool = True) -> list[str]:
     found = [value(record) for record in published]
-    form = "+.3f" if sign else ".3f"
-    return [told, f"{np.median(found):{form}}", f"{min(found):{form}} to {max(found):{form}}"]
+    form = _signed if sign else "{:.3f}".format
+    return [told, form(np.median(found)), f"{form(min(found))} to {form(max(found))}"]
+
+
+def _signed(value: float) -> str:
+    """Three digits with a sign, and no minus before a zero."""
+    return f"{round(float(value), 3) + 0.0:+.3f}"
