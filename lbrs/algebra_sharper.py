@@ -147,7 +147,7 @@ def _plus(v, L, G, alpha, t):
 
 
 @step("sympy", "theorem-e-regimes", "sharper", "theorem-e",
-      r"(E1) $+\,\alpha\nu$ at $\nu=G-Lt$, $G+Lt-2\alpha L$ and $0$: the three formulas of $\Psi_+$", r"$+\alpha^2L$ for $-\alpha^2L$ in the second")
+      r"(E1) $+\,\alpha\nu$ at $\nu=G-Lt$, $0$ and $G+Lt-2\alpha L$: the three formulas of $\Psi_+$", r"$+\alpha^2L$ for $-\alpha^2L$ in the third")
 def theorem_e_regimes(sp, sound):
     v, L, G, alpha, t = sp.symbols("v L G alpha t", positive=True)
     early, late, flat = _plus(v, L, G, alpha, t)
@@ -192,7 +192,7 @@ def theorem_e_root_plus_1(sp, sound):
 
 
 @step("sympy", "theorem-e-root-plus-2", "sharper", "theorem-e",
-      r"third formula ($\nu^*=0$): $\ \tfrac G2t+\tfrac L4t^2=v+\tfrac{G^2}{4L}$ at $t=\big(\sqrt{2G^2+4Lv}-G\big)/L$", r"$G^2$ for $2G^2$")
+      r"second formula ($\nu^*=0$): $\ \tfrac G2t+\tfrac L4t^2=v+\tfrac{G^2}{4L}$ at $t=\big(\sqrt{2G^2+4Lv}-G\big)/L$", r"$G^2$ for $2G^2$")
 def theorem_e_root_plus_2(sp, sound):
     v, L, G = sp.symbols("v L G", positive=True)
     t = (sp.sqrt((2 if sound else 1) * G**2 + 4 * L * v) - G) / L
@@ -200,7 +200,7 @@ def theorem_e_root_plus_2(sp, sound):
 
 
 @step("sympy", "theorem-e-root-plus-3", "sharper", "theorem-e",
-      r"second formula: $\ Ct+\tfrac L2t^2=m_+-\alpha^2L$ at $t=\big(\sqrt{C^2+2L(m_+-\alpha^2L)}-C\big)/L$, $C=G-\alpha L$", r"$+\alpha^2L$ under the root")
+      r"third formula: $\ Ct+\tfrac L2t^2=m_+-\alpha^2L$ at $t=\big(\sqrt{C^2+2L(m_+-\alpha^2L)}-C\big)/L$, $C=G-\alpha L$", r"$+\alpha^2L$ under the root")
 def theorem_e_root_plus_3(sp, sound):
     C, L, m, alpha = sp.symbols("C L m alpha", positive=True)
     t = (sp.sqrt(C**2 + 2 * L * (m - (1 if sound else -1) * alpha**2 * L)) - C) / L
@@ -241,7 +241,7 @@ def theorem_e_prime_paper(z, sound):
 
 
 @step("sympy", "theorem-e-prime-limit", "sharper", "theorem-e-prime",
-      r"$L\downarrow0,\ G>0$: the roots of $\Psi_-$ and of the first and second formula of $\Psi_+$ tend to $m_-/G$, $m_+/G$, $m_+/G$",
+      r"$L\downarrow0,\ G>0$: the roots of $\Psi_-$ and of the first and third formula of $\Psi_+$ tend to $m_-/G$, $m_+/G$, $m_+/G$",
       r"$\alpha L$ without $G$ in $B$")
 def theorem_e_prime_limit(sp, sound):
     alpha, L, G, m = sp.symbols("alpha L G m", positive=True)
