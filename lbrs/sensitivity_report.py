@@ -126,7 +126,8 @@ def _noisy(variants: list[tuple[str, list[dict[str, Any]]]]) -> str:
     for label, entries in variants:
         ends = [float(np.median([entry["normal"][where][-1] for entry in entries])) for where in WHERE]
         best = float(np.median([max(entry["normal"]["attacked"]) for entry in entries]))
-        told.append(rf"trained with noise {label}, normal smoothing reaches {best:.3f} under attack at its best $\sigma$, and has {ends[0]:.3f} on clean images at $\sigma = {entries[0]['sigma'][-1]:g}$")
+        told.append(rf"trained with noise {label}, normal smoothing reaches {best:.3f} under attack at its best $\sigma$ (LBRS {_medians(entries, 'attacked', 'best'):.3f} at its best $\alpha$), "
+                    rf"and has {ends[0]:.3f} on clean images at $\sigma = {entries[0]['sigma'][-1]:g}$")
     return "With a network " + "; ".join(told) + "."
 
 

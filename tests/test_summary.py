@@ -64,3 +64,12 @@ def test_at_the_best_parameters_normal_smoothing_leads_on_mnist_and_lbrs_on_cifa
 def test_normal_smoothing_falls_to_one_half_on_cifar_only(images):
     last = np.median([record.results["sets"][0]["normal"][-1] for record in images])
     assert last > 0.9 if images[0].config["dataset"] == "mnist" else abs(last - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("run", ["sensitivity-mnist", "sensitivity-cifar10"])
+def test_on_a_network_trained_with_noise_normal_smoothing_leads(run):
+    leads = []
+    for record in published_seeds(run):
+        noisy = record.results["panels"]["noise"][-1]
+        leads.append(max(noisy["normal"]["attacked"]) - noisy["attacked"]["best"])
+    assert leads and np.median(leads) > 0
