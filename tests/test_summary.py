@@ -67,9 +67,9 @@ def test_normal_smoothing_falls_to_one_half_on_cifar_only(images):
 
 
 @pytest.mark.parametrize("run", ["sensitivity-mnist", "sensitivity-cifar10"])
-def test_on_a_network_trained_with_noise_normal_smoothing_leads(run):
+def test_on_a_network_trained_with_noise_normal_smoothing_is_as_good_or_better(run):
     leads = []
     for record in published_seeds(run):
         noisy = record.results["panels"]["noise"][-1]
         leads.append(max(noisy["normal"]["attacked"]) - noisy["attacked"]["best"])
-    assert leads and np.median(leads) > 0
+    assert leads and np.median(leads) >= 0
