@@ -9,12 +9,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book test reproduce setup clean
+.PHONY: help book test reproduce benchmark setup clean
 
 help:
 	@echo 'make book       run every experiment at profile quick and build the website into _build/html'
 	@echo 'make test       run every test'
 	@echo 'make reproduce  run every experiment at profile paper and build the website'
+	@echo 'make benchmark  measure times and replace the numbers of the page on them'
 	@echo 'make clean      remove _build (keeps .venv and the data)'
 
 book: setup
@@ -30,6 +31,11 @@ test: setup
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 1800 \
 	  --nbval-sanitize-with tests/nbval.cfg _build/source
+
+benchmark: setup
+	mkdir -p _build
+	$(BIN)/python -m pytest benchmarks --benchmark-json _build/benchmarks.json
+	$(BIN)/python -m lbrs.benchmarks _build/benchmarks.json book/benchmarks.json
 
 setup: $(VENV)/installed
 
