@@ -41,7 +41,7 @@ class Job:
     def fingerprint(self) -> str:
         """A hash of what the executed notebook depends on: its text, its parameters, `lbrs` and the published records."""
         digest = hashlib.sha256(json.dumps([self.parameters, self.title, sources_hash()], sort_keys=True).encode())
-        for path in (self.source, *sorted((self.root / "book/records").rglob("*.json"))):
+        for path in (self.source, *sorted((self.root / "book").rglob("*.json"))):
             digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
