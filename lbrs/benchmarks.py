@@ -160,7 +160,7 @@ def scaling_table(summary: dict[str, Any]) -> Markdown:
         exponent, _ = growth(values, times)
         half = values[len(values) // 2]
         rows.append([told[over], METHODS[method], kind, f"{exponent:.2f}", f"{half:,} to {values[-1]:,}", f"{1000 * times[0]:.3g}", f"{1000 * times[-1]:,.3g}"])
-    return table(["grows with", "call", "", "fitted exponent", "fitted on", "ms at the smallest", "ms at the largest"], rows)
+    return table(["grows with", "function", "when", "fitted exponent", "fitted on", "ms at the smallest", "ms at the largest"], rows)
 
 
 def memory_table(summary: dict[str, Any]) -> Markdown:

@@ -116,6 +116,7 @@ def test_every_row_of_a_table_has_the_columns_of_its_header(summary):
     tables = (benchmarks.samples_table, benchmarks.sequential_table, benchmarks.certifying_table, benchmarks.scaling_table, benchmarks.memory_table, benchmarks.runs_table)
     for made in tables:
         assert len({line.count("|") for line in made(summary).splitlines()}) == 1, made
+        assert "" not in [name.strip() for name in made(summary).splitlines()[0].strip("|").split("|")], made
 
 
 def test_the_requirements_hold_or_not_by_the_numbers(summary):
