@@ -1,7 +1,9 @@
 """The `lbrs` command: fetch the data, run the experiments, once or for many seeds, and build the website."""
 
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -80,15 +82,15 @@ def sweep(
         raise typer.Exit(2) from None
     results = sweeping.sweep(tasks, folder or root / "_build/records", root / "_build/sweep", scheduler=scheduler, workers=workers)
     try:
-        with _interruptible():
-            good = _tell(results, len(tasks))
+        with _interruptible() as interrupted:
+            good = _tell(results, len(tasks), interrupted)
     except sweeping.SweepError as error:
         typer.echo(error, err=True)
         good = False
     raise typer.Exit(int(not good))
 
 
-def _tell(results: Iterator[Any], count: int) -> bool:
+def _tell(results: Iterator[Any], count: int, interrupted: Callable[[], bool]) -> bool:
     """A line for each task as it ends, under a bar on a terminal, then a summary with what failed and why; returns whether none failed."""
     from tqdm import tqdm
 
@@ -99,6 +101,8 @@ def _tell(results: Iterator[Any], count: int) -> bool:
             line = {"kept": "recorded already", "computed": f"computed in {result.seconds:.0f} s", "failed": "failed"}[result.state]
             bar.write(f"{result.task.name}  {line}", file=sys.stdout)
             bar.update()
+            if interrupted():
+                raise KeyboardInterrupt
     typer.echo(f"{count} tasks: {len(ended['kept'])} recorded already, {len(ended['computed'])} computed, {len(ended['failed'])} failed")
     for result in ended["failed"]:
         typer.echo(f"{result.task.name}  failed: {result.reason}", err=True)
@@ -174,11 +178,24 @@ def _attempt(job: Callable[[], Any]) -> tuple[str, bool]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the command with exit status 130 and a word on how to go on."""
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C ends the command with exit status 130 and a word on how to go on.
+
+    Yields a function that says whether Ctrl-C was pressed: Python drops the exception where it falls into a finalizer.
+    """
+    pressed: list[int] = []
+
+    def press(number: int, frame: Any) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press) if threading.current_thread() is threading.main_thread() else None
     try:
-        yield
+        yield lambda: bool(pressed)
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # else the abandoned cell reports itself at exit
         typer.echo("Interrupted. The same command continues where this one stopped.", err=True)
         raise typer.Exit(130) from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -1,5 +1,6 @@
 """The `lbrs` command with the work replaced: what it prints, in which order, and how it ends."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,31 @@ def test_the_options_of_a_sweep_reach_it(project, swept):
     assert places == (Path("there"), project / "_build/sweep") and options == {"scheduler": None, "workers": 2}
     lbrs("sweep", "mnist", "--scheduler", "tcp://somewhere:8786")
     assert swept[1][2] == {"scheduler": "tcp://somewhere:8786", "workers": None}
+
+
+class Dying:
+    """Ctrl-C is pressed in its finalizer, where Python drops the exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_falls_into_a_finalizer_ends_a_sweep_too(swept, monkeypatch):
+    whole = sweep.sweep
+
+    def replaced(*given, **options):
+        for place, result in enumerate(whole(*given, **options)):
+            if place == 1:
+                Dying()
+            yield result
+
+    monkeypatch.setattr(sweep, "sweep", replaced)
+    before = signal.getsignal(signal.SIGINT)
+    result = lbrs("sweep", "spiral", "--seeds", "2-5")
+    assert result.exit_code == 130 and "Interrupted. The same command continues" in result.stderr
+    assert result.stdout.splitlines() == [f"spiral-quick-{seed}  computed in 3 s" for seed in (2, 3)]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
