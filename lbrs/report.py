@@ -60,8 +60,8 @@ def _shown(value: object) -> str:
 def best_alpha(path: dict[str, list], points: int) -> tuple[float, str]:
     """The largest accuracy of a path, and the alphas at which it is reached first, in words."""
     place, jumps = int(np.argmax(path["right"])), path["jumps"]
-    ends = jumps[max(place - 1, 0) : place + 1]
-    shown = next(told for digits in range(3, 18) if len(set(told := [f"{end:.{digits}g}" for end in ends])) == len(ends))
+    around = jumps[max(place - 1, 0) : place + 1]
+    shown = next(told for digits in range(3, 18) if len(set(told := [f"{jump:.{digits}g}" for jump in around])) == len(around))
     if place == len(jumps):
         where = rf"$\alpha > {shown[0]}$" if place else r"every $\alpha$"
     else:
@@ -70,6 +70,7 @@ def best_alpha(path: dict[str, list], points: int) -> tuple[float, str]:
 
 
 def ends(curve: dict[str, list]) -> tuple[float, float]:
+    """The first and the last value of a recorded piecewise linear curve."""
     return curve["value"][0], curve["value"][-1]
 
 
