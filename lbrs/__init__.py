@@ -5,22 +5,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lbrs.certificates import Certificate
-    from lbrs.lipschitz import CohenScore, LipschitzScore
+    from lbrs.cohen import CohenScore
+    from lbrs.lipschitz import LipschitzScore
     from lbrs.multiclass import MulticlassLocallyBiased
+    from lbrs.normal import NormalSmoothing
     from lbrs.norms import L1, L2, LINF, Norm
     from lbrs.oracles import NearestNeighborOracle
     from lbrs.presmoothing import GaussianScore
     from lbrs.scores import LinearScore, ProbabilityMargin, Score
-    from lbrs.smoothing import LocallyBiased, NormalSmoothing
+    from lbrs.smoothing import LocallyBiased
     from lbrs.verification import verify
 
 __all__ = ["L1", "L2", "LINF", "Certificate", "CohenScore", "GaussianScore", "LinearScore", "LipschitzScore", "LocallyBiased", "MulticlassLocallyBiased",
            "NearestNeighborOracle", "NormalSmoothing", "Norm", "ProbabilityMargin", "Score", "verify"]
 __version__ = "0.1.0"
 
-_HOMES = {"certificates": ("Certificate",), "lipschitz": ("CohenScore", "LipschitzScore"), "multiclass": ("MulticlassLocallyBiased",),
+_HOMES = {"certificates": ("Certificate",), "cohen": ("CohenScore",), "lipschitz": ("LipschitzScore",), "multiclass": ("MulticlassLocallyBiased",),
           "norms": ("L1", "L2", "LINF", "Norm"), "oracles": ("NearestNeighborOracle",), "presmoothing": ("GaussianScore",),
-          "scores": ("LinearScore", "ProbabilityMargin", "Score"), "smoothing": ("LocallyBiased", "NormalSmoothing"),
+          "scores": ("LinearScore", "ProbabilityMargin", "Score"), "normal": ("NormalSmoothing",), "smoothing": ("LocallyBiased",),
           "verification": ("verify",)}
 
 

@@ -12,7 +12,7 @@ from lbrs import data
 from lbrs.certificates import Certificate
 from lbrs.configs import CertifiedConfig
 from lbrs.curvature import CertifiedLoss, smooth_score
-from lbrs.lipschitz import CohenScore, cohen_certificate
+from lbrs.cohen import CohenScore, cohen_certificate
 from lbrs.networks import cnn, smooth_mlp, train
 from lbrs.norms import L2, LINF, Norm
 from lbrs.oracles import NearestNeighborOracle

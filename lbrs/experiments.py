@@ -20,7 +20,8 @@ from lbrs.paths import Steps, accuracy_path, radius_path
 from lbrs.records import PROFILES, Record, find_project, published, versions
 from lbrs.scores import LinearScore, ProbabilityMargin
 from lbrs.sensitivity import sensitivity
-from lbrs.smoothing import LocallyBiased, NormalSmoothing, select
+from lbrs.normal import NormalSmoothing
+from lbrs.smoothing import LocallyBiased, select
 from lbrs.stages import Stages, accuracy, generator, pick_device
 
 @dataclass(frozen=True)

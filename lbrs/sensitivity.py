@@ -16,7 +16,7 @@ from lbrs.norms import L2
 from lbrs.oracles import NearestNeighborOracle
 from lbrs.paths import accuracy_path
 from lbrs.scores import ProbabilityMargin, Score
-from lbrs.smoothing import NormalSmoothing
+from lbrs.normal import NormalSmoothing
 from lbrs.stages import Stages, accuracy, generator
 
 PANELS = ("references", "link", "classes", "noise", "width", "attack")

@@ -1,4 +1,4 @@
-"""The two smoothed classifiers: locally biased, and normal."""
+"""The locally biased classifier."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lbrs._checks import ELEMENTS, batch, integer, number, radii
-from lbrs.certificates import Certificate, round_down, sign_aware, theorem1, theorem8, theorem_e
-from lbrs.montecarlo import ConfidenceSequence, SignEstimate, normal_draws, refuse_unbounded, sequential_sign
+from lbrs._checks import batch, number, radii
+from lbrs.certificates import Certificate, round_down, sign_aware, theorem8, theorem_e
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
 from lbrs.scores import Constant, Linearization, LinearScore, Score
@@ -201,95 +200,3 @@ class LocallyBiased:
 def _cap(x: Tensor, norm: Norm) -> Tensor:
     """The largest radii (n,) at which a local constant is asked for."""
     return 1e9 * (1 + norm(x.flatten(1)))
-
-
-class NormalSmoothing:
-    """Normal smoothing of the soft score: g^mu(x) = E g(x + eps), eps ~ N(0, sigma^2 I), f^mu = sign g^mu (Theorem 1; book: theorem-1, eq-soft-smoothing).
-
-    The score must lie in [-1, 1]; it is the margin p(+1) - p(-1) of the paper's g in [0, 1]^2.
-
-    Parameters
-    ----------
-    score: the base score, such as `ProbabilityMargin`. sigma: > 0, in the units of x.
-    samples: >= 1, the most draws of eps per point. generator: a torch generator on the score's device; None takes torch's own.
-    error: in (0, 1), how often at most a decided prediction may be wrong.
-    """
-
-    def __init__(self, score: Score, sigma: float, samples: int = 1000, generator: torch.Generator | None = None, *, error: float = 1e-3) -> None:
-        if not isinstance(score, Score):
-            raise TypeError(f"score must be a Score, got {type(score).__name__}; wrap a torch callable as Score(function)")
-        if generator is not None and not isinstance(generator, torch.Generator):
-            raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
-        self.score_function = score
-        self.sigma = number("sigma", sigma, low=0, open_low=True)
-        self.samples = integer("samples", samples, low=1)
-        self.generator = generator
-        self.error = number("error", error, low=0, high=1, open_low=True, open_high=True)
-
-    def estimate(self, x: object) -> SignEstimate:
-        """The sign of g^mu at `x` (n, *shape) by sequential sampling, with what was decided and how many draws it took."""
-        return self.estimate_path(x, [self.sigma])[0]
-
-    def estimate_path(self, x: object, sigmas: Iterable[float]) -> list[SignEstimate]:
-        """As `estimate` for each of `sigmas` > 0 in place of sigma, with the same draws Z of N(0, I) at a point for all of them, eps = sigma Z.
-
-        Each sign alone is wrong with probability at most `error` where decided; those of different sigmas depend on each other.
-        """
-        x, sigmas = batch("x", x), torch.tensor([number("sigmas", sigma, low=0, open_low=True) for sigma in sigmas], dtype=torch.float64)
-        width = max(1, x[0].numel() if len(x) else 1)
-        parts = [self._estimate(part, sigmas) for part in x.split(max(1, ELEMENTS // (64 * width)))]
-        return [SignEstimate(*(torch.cat([getattr(part, name).reshape(-1, len(sigmas))[:, place] for part in parts]) for name in ("sign", "mean", "decided", "used")))
-                for place in range(len(sigmas))]
-
-    def _estimate(self, x: Tensor, sigmas: Tensor) -> SignEstimate:
-        """The signs at the points `x` for all `sigmas`, a stream for each pair, sigma varying fastest."""
-        score = self.score_function
-        x, sigmas = x.to(score.device, score.dtype), sigmas.to(score.device, score.dtype)
-
-        def draw(rows: Tensor, m: int) -> Tensor:
-            points, where = rows.div(len(sigmas), rounding_mode="floor").unique(return_inverse=True)
-            noise = torch.randn(len(points), m, *x.shape[1:], dtype=x.dtype, device=x.device, generator=self.generator)
-            pieces = []
-            for part in torch.arange(len(rows), device=rows.device).split(max(1, ELEMENTS // (m * max(1, x[0].numel())))):
-                eps = noise[where[part]] * sigmas[rows[part] % len(sigmas)].reshape(-1, *[1] * x.ndim)
-                pieces.append(score.raw(eps.add_(x[points[where[part]]][:, None]).flatten(0, 1)).reshape(len(part), m))
-            return refuse_unbounded(torch.cat(pieces))
-
-        return sequential_sign(draw, len(x) * len(sigmas), samples=self.samples, error=self.error, device=score.device)
-
-    def predict(self, x: object) -> Tensor:
-        """f^mu(x) in {-1, +1} for `x` (n, *shape), as float64 (n,): wrong with probability at most `error` where decided, see `estimate`."""
-        return self.estimate(x).sign
-
-    def score(self, x: object) -> Tensor:
-        """The average of g(x + eps) over `samples` draws for `x` (n, *shape), as float64 (n,)."""
-        x = batch("x", x)
-        total = torch.zeros(len(x), dtype=torch.float64, device=self.score_function.device)
-        for m in self._rounds():
-            total += self._draw(x, m).sum(1)
-        return total / self.samples
-
-    def certify(self, x: object, confidence: float = 0.999) -> Certificate:
-        """Theorem 1 (book: theorem-1) in l2: for each point, with probability at least `confidence` over the draws, f^mu is constant on the open ball.
-
-        The prediction is the side of 0 on which the whole interval for g^mu(x) lies after `samples` draws; where it holds 0, the
-        classifier abstains: prediction 0, radius 0. Parameters: `x` (n, *shape), `confidence` in (0, 1).
-        """
-        confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
-        x = batch("x", x)
-        sequence = ConfidenceSequence(len(x), 1 - confidence, self.score_function.device)
-        for m in self._rounds():
-            sequence.update((self._draw(x, m) + 1) / 2)
-        plus, minus = sequence.lower > 0.5, sequence.upper < 0.5
-        prediction = plus.double() - minus.double()
-        lower = torch.where(prediction > 0, sequence.lower, torch.where(prediction < 0, 1 - sequence.upper, 0.5))
-        return Certificate(prediction, round_down(theorem1(lower, self.sigma)), L2, "probabilistic", "Theorem 1",
-                           "g in [0, 1]^2, independent normal draws", confidence)
-
-    def _rounds(self) -> list[int]:
-        return [min(64, self.samples - done) for done in range(0, self.samples, 64)]
-
-    def _draw(self, x: Tensor, m: int) -> Tensor:
-        """m values of g(x + eps) at each point of `x`, as (n, m)."""
-        parts = [values for _, _, values in normal_draws(self.score_function, x, self.sigma, m, self.generator)]
-        return refuse_unbounded(torch.cat(parts) if parts else x.new_zeros(0, m))

@@ -11,7 +11,7 @@ from lbrs import L2, LINF, LocallyBiased, NearestNeighborOracle, certified_figur
 from lbrs.certified import Certification
 from lbrs.configs import CertifiedConfig
 from lbrs.experiments import run
-from lbrs.lipschitz import CohenScore
+from lbrs.cohen import CohenScore
 from lbrs.records import find_curve
 from lbrs.stages import Stages, generator
 from lbrs.verification import verify

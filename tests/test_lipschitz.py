@@ -12,7 +12,7 @@ from torch import nn
 
 import lbrs.montecarlo
 from lbrs import L1, L2, LINF, CohenScore, LinearScore, LipschitzScore, LocallyBiased, NearestNeighborOracle, ProbabilityMargin, verify
-from lbrs.lipschitz import cohen_certificate, cohen_interval
+from lbrs.cohen import cohen_certificate, cohen_interval
 from lbrs.montecarlo import clopper_pearson, safe_lower
 
 pytestmark = pytest.mark.usefixtures("one_thread")

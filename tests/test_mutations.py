@@ -77,9 +77,9 @@ MUTATIONS = [
              "test_curvature.py::test_one_unit_is_bounded_exactly[l1]"),
     Mutation("Theorem C: the sign of the weight", "exact", "self.w = -s * model.w", "self.w = s * model.w", "test_exact.py::test_radius_agrees_with_a_grid_of_the_plane[l2-free]"),
     Mutation("Theorem C: bisectors at twice the distance", "exact", "return u, ((u * V).sum(1) - error) / 2", "return u, (u * V).sum(1) - error", "test_exact.py::test_case_of_wang_et_al"),
-    Mutation("Clopper and Pearson: the whole error on each side", "lipschitz", "low=0, high=1, open_low=True, open_high=True)) / 2", "low=0, high=1, open_low=True, open_high=True))",
+    Mutation("Clopper and Pearson: the whole error on each side", "cohen", "low=0, high=1, open_low=True, open_high=True)) / 2", "low=0, high=1, open_low=True, open_high=True))",
              "test_lipschitz.py::test_the_interval_is_that_of_clopper_and_pearson_and_never_nan"),
-    Mutation("Cohen: the sign of the upper end", "lipschitz", "torch.where(plus, low, -high)", "torch.where(plus, low, high)", "test_lipschitz.py::test_alpha_zero_is_the_certificate_of_cohen_et_al"),
+    Mutation("Cohen: the sign of the upper end", "cohen", "torch.where(plus, low, -high)", "torch.where(plus, low, high)", "test_lipschitz.py::test_alpha_zero_is_the_certificate_of_cohen_et_al"),
 ]
 
 
@@ -145,4 +145,4 @@ def test_a_wrong_formula_is_noticed(runs, mutation):
 
 def test_every_file_with_formulas_is_mutated():
     assert len(MUTATIONS) >= 12 and len({mutation.what for mutation in MUTATIONS}) == len(MUTATIONS)
-    assert {mutation.module for mutation in MUTATIONS} == {"certificates", "oracles", "norms", "smoothing", "curvature", "exact", "lipschitz"}
+    assert {mutation.module for mutation in MUTATIONS} == {"certificates", "oracles", "norms", "smoothing", "curvature", "exact", "cohen"}

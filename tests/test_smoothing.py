@@ -10,6 +10,7 @@ from scipy.stats import norm as normal
 from torch.nn.functional import softplus
 
 import lbrs.montecarlo
+import lbrs.normal
 import lbrs.scores
 from lbrs import L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, NormalSmoothing, ProbabilityMargin, Score
 from lbrs.scores import sign
@@ -251,7 +252,7 @@ def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of
 
 
 def test_signs_over_a_grid_of_sigmas_never_hold_more_noise_than_the_memory_allows(monkeypatch):
-    monkeypatch.setattr(lbrs.smoothing, "ELEMENTS", 700)
+    monkeypatch.setattr(lbrs.normal, "ELEMENTS", 700)
     seen = []
     score = Score(lambda x: seen.append(x.numel()) or torch.zeros_like(x[:, 0]))
     NormalSmoothing(score, 0.1, 90).estimate_path(np.zeros((9, 7)), [0.1, 0.2])

@@ -21,9 +21,9 @@ FORMULAS = {
     "scores.ProbabilityMargin": r"g(x) = p_{+1}(x) - p_{-1}(x) = \tanh\big(z(x)/2\big)",
     "smoothing.LocallyBiased": r"g^\mu(x) = g(x) + \alpha\,\hat y(x)\,\|\nabla g(x)\|_*",
     "smoothing.select": r"f^\mu(x) = \begin{cases} \hat y(x) & \alpha > |g(x)| / \|\nabla g(x)\|_* \\ \operatorname{sign} g(x) & \text{else} \end{cases}",
-    "smoothing.NormalSmoothing": r"g^\mu(x) = \mathbb{E}\,g(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
+    "normal.NormalSmoothing": r"g^\mu(x) = \mathbb{E}\,g(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
     "lipschitz.LipschitzScore": r"|h(x) - h(z)| \le K\,\|x - z\|",
-    "lipschitz.CohenScore": r"h(x) = \sigma\,\Phi^{-1}\big(p(x)\big), \qquad p(x) = \mathbb{P}\big(f(x + \epsilon) = +1\big)",
+    "cohen.CohenScore": r"h(x) = \sigma\,\Phi^{-1}\big(p(x)\big), \qquad p(x) = \mathbb{P}\big(f(x + \epsilon) = +1\big)",
     "presmoothing.GaussianScore": r"g(x) = \mathbb{E}\,g_0(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
     "multiclass.MulticlassLocallyBiased": r"f^\mu(x) = \operatorname*{arg\,max}_c \big( h_c(x) + \alpha K\,1[c = k(x)] \big)",
     "exact.exact_radii": r"r^*(x) = \min_{y,\,j \in I_y} \operatorname{dist}(x, P_{y,j}), \qquad "

@@ -1,0 +1,101 @@
+"""Cohen's smoothed score, whose Lipschitz constant is known for every classifier (Theorem H)."""
+
+import torch
+from torch import Tensor
+
+from lbrs import _checks
+from lbrs._checks import batch, integer, number
+from lbrs.certificates import Certificate, round_down, theorem_h
+from lbrs.lipschitz import EPS
+from lbrs.montecarlo import SampledScore, normal_draws, safe_lower
+from lbrs.norms import L2, Norm
+from lbrs.scores import Linearization, sign
+
+
+class CohenScore(SampledScore):
+    """h(x) = sigma PhiInv(p(x)), p(x) = P(f(x + eps) = +1), eps ~ N(0, sigma^2 I): 1-Lipschitz in l2 for every measurable classifier f
+    (Salman et al. 2019), so that Theorem H certifies h^mu(x) = h(x) + alpha yhat(x) in l2. At alpha = 0 this is the certificate of Cohen et al. (2019).
+
+    p is known through draws: `LocallyBiased.certify` is probabilistic and may abstain; `predict` and `score` estimate p by (k + 1/2)/(n + 1) from new draws.
+
+    Parameters
+    ----------
+    score: f is the sign of this Score, or of this torch callable (n, *shape) -> (n,), with sign 0 = +1. Any network will do.
+    sigma: > 0, in the units of x. samples: >= 1, n draws per point. generator: a torch generator on the score's device; None takes torch's own.
+    dtype, device, batch_size: as for `Score`, for a callable.
+
+    >>> model = CohenScore(lambda x: x[:, 0], 1.0, 1000, torch.Generator().manual_seed(0))
+    >>> low, high = model.interval([[0.5]], confidence=0.999)
+    >>> bool(low < 0.5 < high)
+    True
+    """
+
+    def counts(self, x: object) -> Tensor:
+        """How many of `samples` new draws of f(x + eps) are +1, for `x` (n, *shape), as int64 (n,)."""
+        x = batch("x", x)
+        counts = torch.zeros(len(x), dtype=torch.int64, device=self.device)
+        for m in self.rounds(x, self.samples):
+            for rows, _, values in normal_draws(self.base, x, self.sigma, m, self.generator):
+                counts[rows] += (values >= 0).sum(1)
+        return counts
+
+    def interval(self, x: object, confidence: float = 0.999) -> tuple[Tensor, Tensor]:
+        """Bounds (n,), (n,) of h at `x` (n, *shape) from new draws, see `cohen_interval`."""
+        confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+        return cohen_interval(self.counts(x), self.samples, self.sigma, confidence)
+
+    def linearize(self, x: object, norm: Norm) -> Linearization:
+        """h as estimated from new draws, with slope 1 and crossing |h|, at the points `x` (n, *shape)."""
+        value = self.sigma * torch.special.ndtri((self.counts(x).double() + 0.5) / (self.samples + 1))
+        return Linearization(sign(value), value, torch.ones_like(value), value.abs())
+
+    def certify_biased(self, x: Tensor, label: Tensor, neighbor: Tensor, alpha: float, norm: Norm, confidence: float) -> Certificate:
+        """`cohen_certificate` at the points `x` (n, *shape), from new draws."""
+        return cohen_certificate(self.counts(x), self.samples, self.sigma, label, neighbor, alpha, confidence)
+
+
+def cohen_interval(counts: Tensor, samples: int, sigma: float, confidence: float = 0.999) -> tuple[Tensor, Tensor]:
+    """Bounds (n,), (n,) of sigma PhiInv(p): for each point, both hold with probability at least `confidence`; -inf or inf where nothing is known.
+
+    Clopper and Pearson's two-sided interval of p, each side missed with probability at most (1 - confidence)/2, rounded outward.
+    Parameters: `counts` (n,) of +1 in `samples` independent draws; `sigma` > 0; `confidence` in (0, 1).
+    """
+    counts, samples = _counts(counts, samples)
+    sigma = number("sigma", sigma, low=0, open_low=True)
+    tail = (1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)) / 2
+    low, high = (sigma * torch.special.ndtri(safe_lower(k, samples, tail)) for k in (counts, samples - counts))
+    slack = 1e-12
+    return low - slack * (low.abs() + sigma), slack * (high.abs() + sigma) - high
+
+
+def cohen_certificate(counts: Tensor, samples: int, sigma: float, label: object, neighbor: Tensor, alpha: float, confidence: float = 0.999) -> Certificate:
+    """Theorem H (book: theorem-h) for Cohen's score h = sigma PhiInv(p), in l2: with R the lower end of f^mu(x) h(x),
+    the radius is min{R + alpha, max(R_nb, R - alpha)} where f^mu(x) = yhat(x), and else R - alpha. Where the interval of h does not decide
+    the sign of h + alpha yhat(x), it abstains.
+
+    For each point the statement holds with probability at least `confidence`, for all alphas at once: the one event that it rests on, that
+    `cohen_interval` holds h(x), does not depend on alpha. So one set of counts serves any number of alphas. A point whose p is below 1/2 for a label +1
+    can be certified, where Cohen's certificate abstains or gives the other label.
+
+    Parameters: `counts` (n,) of +1 in `samples` draws; `sigma` > 0; `label` yhat(x) (n,) in {-1, +1}; `neighbor` R_nb (n,) in l2; `alpha` >= 0.
+
+    >>> cohen_certificate(torch.tensor([450]), 1000, 1.0, [1], torch.tensor([2.0]), alpha=1.0).radius
+    tensor([0.7422], dtype=torch.float64)
+    """
+    low, high = cohen_interval(counts, samples, sigma, confidence)
+    label = _checks.labels("label", label, len(low)).to(low)
+    neighbor, alpha = _checks.radii("neighbor", neighbor, len(low)).to(low), number("alpha", alpha, low=0)
+    plus, minus = low + alpha * label > 0, high + alpha * label < 0
+    prediction = plus.double() - minus.double()
+    distance = torch.where(plus, low, -high)
+    distance = distance - 8 * EPS * (distance.abs() + alpha)
+    radius = torch.where(prediction != 0, theorem_h(distance, prediction == label, neighbor, alpha), 0.0)
+    return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorem H (Cohen's score)", "independent normal draws, real arithmetic", float(confidence))
+
+
+def _counts(counts: object, samples: int) -> tuple[Tensor, int]:
+    samples, given = integer("samples", samples, low=1), _checks.array("counts", counts)
+    if given.ndim != 1 or (given != given.floor()).any() or (given < 0).any() or (given > samples).any():
+        raise ValueError(f"counts must be whole numbers (n,) from 0 to samples = {samples}, got shape {tuple(given.shape)}" +
+                         (f" and values from {given.min().item():g} to {given.max().item():g}" if given.numel() else ""))
+    return given, samples
