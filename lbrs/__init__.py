@@ -1,13 +1,15 @@
-"""Locally biased randomized smoothing: robustify a classifier with training data, and certify it in closed form."""
+"""Locally biased randomized smoothing: classifiers made robust by training data, and certified."""
 
 from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lbrs.certificates import Certificate
-    from lbrs.cohen import CohenScore
+    from lbrs.cohen import CohenScore, cohen_certificate
     from lbrs.lipschitz import LipschitzScore
-    from lbrs.multiclass import MulticlassLocallyBiased
+    from lbrs.multiclass import ClassOracle, MulticlassLocallyBiased
     from lbrs.normal import NormalSmoothing
     from lbrs.norms import L1, L2, LINF, Norm
     from lbrs.oracles import NearestNeighborOracle
@@ -16,25 +18,63 @@ if TYPE_CHECKING:
     from lbrs.smoothing import LocallyBiased
     from lbrs.verification import verify
 
-__all__ = ["L1", "L2", "LINF", "Certificate", "CohenScore", "GaussianScore", "LinearScore", "LipschitzScore", "LocallyBiased", "MulticlassLocallyBiased",
-           "NearestNeighborOracle", "NormalSmoothing", "Norm", "ProbabilityMargin", "Score", "verify"]
+__all__ = [
+    "L1",
+    "L2",
+    "LINF",
+    "Certificate",
+    "ClassOracle",
+    "CohenScore",
+    "GaussianScore",
+    "LinearScore",
+    "LipschitzScore",
+    "LocallyBiased",
+    "MulticlassLocallyBiased",
+    "NearestNeighborOracle",
+    "Norm",
+    "NormalSmoothing",
+    "ProbabilityMargin",
+    "Score",
+    "cohen_certificate",
+    "verify",
+]
 __version__ = "0.1.0"
 
-_HOMES = {"certificates": ("Certificate",), "cohen": ("CohenScore",), "lipschitz": ("LipschitzScore",), "multiclass": ("MulticlassLocallyBiased",),
-          "norms": ("L1", "L2", "LINF", "Norm"), "oracles": ("NearestNeighborOracle",), "presmoothing": ("GaussianScore",),
-          "scores": ("LinearScore", "ProbabilityMargin", "Score"), "normal": ("NormalSmoothing",), "smoothing": ("LocallyBiased",),
-          "verification": ("verify",)}
+_HOMES = {
+    "L1": "norms",
+    "L2": "norms",
+    "LINF": "norms",
+    "Certificate": "certificates",
+    "ClassOracle": "multiclass",
+    "CohenScore": "cohen",
+    "GaussianScore": "presmoothing",
+    "LinearScore": "scores",
+    "LipschitzScore": "lipschitz",
+    "LocallyBiased": "smoothing",
+    "MulticlassLocallyBiased": "multiclass",
+    "NearestNeighborOracle": "oracles",
+    "Norm": "norms",
+    "NormalSmoothing": "normal",
+    "ProbabilityMargin": "scores",
+    "Score": "scores",
+    "cohen_certificate": "cohen",
+    "verify": "verification",
+}
+"""Where each public name is defined."""
 
 
 def __getattr__(name: str) -> object:
-    """The public names, imported when first used, so that the `lbrs` command does not wait for torch."""
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(import_module(f"lbrs.{home}"), name)
-            globals()[name] = value
-            return value
+    """The public names and the modules, imported when first used, so that the `lbrs` command does
+    not wait for torch."""
+    if name in _HOMES:
+        value = getattr(import_module(f"lbrs.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_") and find_spec(f"lbrs.{name}"):
+        return import_module(f"lbrs.{name}")
     raise AttributeError(f"module 'lbrs' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    modules = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted({*globals(), *_HOMES, *modules})

@@ -5,44 +5,73 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lbrs._checks import batch, integer, labels, number
-from lbrs.norms import L2, LINF, Norm
+from lbrs._checks import batch, digits, integer, labels, number
+from lbrs.norms import L2, LINF, Norm, as_norm
 
 
-def pgd(logit: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, radius: float, norm: Norm, *, steps: int = 10, step: float = 2.5,
-        start: torch.Generator | None = None, chunk: int = 1024) -> Tensor:
-    """Projected gradient descent on y z(x), the way to the other class, inside {z : ||z - x|| <= radius} and the box [0, 1]^d.
+def pgd(
+    logit: Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    radius: float,
+    norm: Norm,
+    *,
+    steps: int = 10,
+    step: float = 2.5,
+    start: torch.Generator | None = None,
+    chunk: int = 1024,
+) -> Tensor:
+    """Projected gradient descent on y z(x), the way to the other class, inside
+    {z : ||z - x|| <= radius} and the box [0, 1]^d.
 
-    The logistic loss log(1 + exp(-y z)) has the same normalised gradient as -y z, without underflow, so that these are the steps of
-    the attack of Madry et al. (2018) on the logistic loss. Each of its steps has length `step` * radius / steps. It starts at x, or, given a generator
-    on the device of x as `start`, at a random point of the ball (in linf uniform, in l2 of uniform direction and length), moved into the box.
+    The logistic loss log(1 + exp(-y z)) has the same normalised gradient as -y z, without
+    underflow, so that these are the steps of the attack of Madry et al. (2018) on the logistic
+    loss. Each of its steps has length `step` * radius / steps. It starts at x, or, given a
+    generator on the device of x as `start`, at a random point of the ball (in linf uniform, in l2
+    of uniform direction and length), moved into the box.
 
     Parameters
     ----------
-    logit: maps (n, *shape) to the attacked network's logit (n,) or (n, 1).
-    x: (n, *shape) pixels in [0, 1]; y: (n,) in {-1, +1}; radius: >= 0, in the units of x; norm: L2 or LINF.
+    logit: maps (n, *shape) to the attacked network's logit (n,) or (n, 1), on the device of x.
+    x: (n, *shape) pixels in [0, 1]; y: (n,) in {-1, +1}; radius: >= 0, in the units of x; norm: L2
+        or LINF; chunk: most points attacked at once.
 
-    Returns (n, *shape) in the type of x. Raises ValueError or TypeError that names the argument.
+    Returns (n, *shape) in the type and on the device of x. Raises ValueError or TypeError that
+    names the argument.
     """
     y = labels("y", y, len(batch("x", x)))
-    radius, steps, step = number("radius", radius, low=0), integer("steps", steps, low=1), number("step", step, low=0, open_low=True)
-    if norm not in (L2, LINF):
+    radius, steps = number("radius", radius, low=0), integer("steps", steps, low=1)
+    step, chunk = number("step", step, low=0, open_low=True), integer("chunk", chunk, low=1)
+    if as_norm("norm", norm) not in (L2, LINF):
         raise ValueError(f"norm must be L2 or LINF for this attack, got {norm!r}")
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError(f"x must be a floating-point torch tensor, got {type(x).__name__}")
     if len(x) and (x.min() < 0 or x.max() > 1):
-        raise ValueError(f"x must hold pixels in [0, 1], got values from {x.min():g} to {x.max():g}")
+        low, high = digits(x.min().item()), digits(x.max().item())
+        raise ValueError(f"x must hold pixels in [0, 1], got values from {low} to {high}")
     if radius == 0 or len(x) == 0:
         return x.clone()
     if start is not None and not isinstance(start, torch.Generator):
         raise TypeError(f"start must be a torch.Generator or None, got {type(start).__name__}")
     signs = y.to(x).reshape(-1, *[1] * (x.ndim - 1))
-    return torch.cat([_attack(logit, part, sign, radius, norm, steps, step * radius / steps, start)
-                      for part, sign in zip(x.split(chunk), signs.split(chunk), strict=True)])
+    length, parts = step * radius / steps, zip(x.split(chunk), signs.split(chunk), strict=True)
+    attacked = (_attack(logit, *part, radius, norm, steps, length, start) for part in parts)
+    return torch.cat(list(attacked))
 
 
-def _attack(logit: Callable, x: Tensor, sign: Tensor, radius: float, norm: Norm, steps: int, length: float, start: torch.Generator | None) -> Tensor:
-    point = x.clone() if start is None else project(x + _random(x, radius, norm, start), x, radius, norm)
+def _attack(
+    logit: Callable,
+    x: Tensor,
+    sign: Tensor,
+    radius: float,
+    norm: Norm,
+    steps: int,
+    length: float,
+    start: torch.Generator | None,
+) -> Tensor:
+    point = x.clone()
+    if start is not None:
+        point = project(x + _random(x, radius, norm, start), x, radius, norm)
     for _ in range(steps):
         point.requires_grad_(True)
         (gradient,) = torch.autograd.grad(logit(point).sum(), point)
@@ -52,18 +81,22 @@ def _attack(logit: Callable, x: Tensor, sign: Tensor, radius: float, norm: Norm,
 
 
 def _random(x: Tensor, radius: float, norm: Norm, start: torch.Generator) -> Tensor:
-    """A random change of each point: uniform in the linf ball; in l2 of normal direction and a length uniform in [0, radius]."""
+    """A random change of each point: uniform in the linf ball; in l2 of normal direction and a
+    length uniform in [0, radius]."""
+    kind = {"dtype": x.dtype, "device": x.device, "generator": start}
     if norm == LINF:
-        return radius * (2 * torch.rand(x.shape, dtype=x.dtype, device=x.device, generator=start) - 1)
-    change = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=start).flatten(1)
-    length = radius * torch.rand(len(x), 1, dtype=x.dtype, device=x.device, generator=start)
+        return radius * (2 * torch.rand(x.shape, **kind) - 1)
+    change = torch.randn(x.shape, **kind).flatten(1)
+    length = radius * torch.rand(len(x), 1, **kind)
     return (change * (length / norm(change)[:, None].clamp(min=1e-12))).reshape(x.shape)
 
 
 def project(point: Tensor, x: Tensor, radius: float, norm: Norm) -> Tensor:
-    """`point` moved into the ball of `radius` around `x` (in [0, 1]^d) and into the box [0, 1]^d, all (n, *shape).
+    """`point` moved into the ball of `radius` around `x` (in [0, 1]^d) and into the box [0, 1]^d,
+    all (n, *shape).
 
-    In linf it is the nearest point of the intersection, in l2 the nearest of the ball cut to the box, which lies in both.
+    In linf it is the nearest point of the intersection, in l2 the nearest of the ball cut to the
+    box, which lies in both.
     """
     change = (point - x).flatten(1)
     if norm == LINF:

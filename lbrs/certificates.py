@@ -10,19 +10,31 @@ from torch import Tensor
 
 from lbrs._checks import classes, labels, number
 from lbrs._files import write_text
-from lbrs.norms import Norm
+from lbrs.norms import Norm, as_norm
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """For each of n points: the prediction does not change on the open ball of the radius around the point.
+    """For each of n points: the prediction does not change on the open ball of the radius.
 
-    prediction: (n,) in {-1, 0, +1}; 0 means that the classifier abstains, with radius 0. With `classes`: the class, in 0..classes-1, or -1.
+    One that `certify` returns has tensors of its own. One that you make is as true as what you
+    give: its tensors are kept as they are, neither checked nor copied, so do not change them later.
+
+    prediction: (n,) in {-1, 0, +1}; 0 means that the classifier abstains, with radius 0. With
+        `classes`: the class, in 0..classes-1, or -1.
     radius: (n,) >= 0 in the units of x, rounded down.
     norm: the threat norm of the ball.
-    kind: "deterministic", or "probabilistic": each point's statement holds with probability at least `confidence`.
-    source: the theorem. assumption: what it takes for granted, in words. confidence: None if deterministic.
+    kind: "deterministic", or "probabilistic": each point's statement holds with probability at
+        least `confidence`.
+    source: the theorem. assumption: what it takes for granted, in words.
+    confidence: None if deterministic.
     classes: None for the two labels -1 and +1, else the number of classes.
+
+    Raises TypeError for a norm that is none.
+
+    >>> one = torch.ones(1)
+    >>> Certificate(one, one, L2, "deterministic", "Theorem 6", "g is affine").accuracy([1], 0.5)
+    1.0
     """
 
     prediction: Tensor
@@ -34,6 +46,9 @@ class Certificate:
     confidence: float | None = None
     classes: int | None = None
 
+    def __post_init__(self) -> None:
+        as_norm("norm", self.norm)
+
     def __len__(self) -> int:
         return len(self.radius)
 
@@ -43,21 +58,31 @@ class Certificate:
         return self.prediction == (0 if self.classes is None else -1)
 
     def accuracy(self, y: object, radius: float = 0.0) -> float:
-        """Certified accuracy: the share of points predicted as `y` (n,) with a certified radius of more than `radius` >= 0; clean accuracy at 0.
+        """Certified accuracy: the share of points predicted as `y` (n,) with a certified radius of
+        more than `radius` >= 0; clean accuracy at 0.
 
-        At radius 0 a point counts as soon as its prediction is right. With `classes`, `y` holds whole numbers from 0 to classes - 1.
+        At radius 0 a point counts as soon as its prediction is right. With `classes`, `y` holds
+        whole numbers from 0 to classes - 1. `y` may lie on any device.
         """
         if len(self) == 0:
             raise ValueError("y must hold at least one label, got none")
-        y = labels("y", y, len(self)) if self.classes is None else classes("y", y, len(self), self.classes)
+        n = len(self)
+        y = labels("y", y, n) if self.classes is None else classes("y", y, n, self.classes)
         right = self.prediction == y.to(self.prediction.device)
         radius = number("radius", radius, low=0)
         return (right & ((self.radius > radius) | (radius == 0))).double().mean().item()
 
     def save(self, path: object) -> None:
         """Write the certificate to a JSON file, whole or not at all; radii keep every bit."""
-        content = {"prediction": self.prediction.int().tolist(), "radius": [value.hex() for value in self.radius.tolist()], "p": self.norm.p.hex(),
-                   "kind": self.kind, "source": self.source, "assumption": self.assumption, "confidence": self.confidence}
+        content = {
+            "prediction": self.prediction.int().tolist(),
+            "radius": [value.hex() for value in self.radius.tolist()],
+            "p": self.norm.p.hex(),
+            "kind": self.kind,
+            "source": self.source,
+            "assumption": self.assumption,
+            "confidence": self.confidence,
+        }
         if self.classes is not None:
             content["classes"] = self.classes
         write_text(Path(path), json.dumps(content) + "\n")
@@ -67,9 +92,10 @@ class Certificate:
         """Read a certificate written by `save`; a ValueError that names the file if it is none."""
         try:
             content = json.loads(Path(path).read_text())
-            radius = torch.tensor([float.fromhex(value) for value in content.pop("radius")], dtype=torch.float64)
+            radius = [float.fromhex(value) for value in content.pop("radius")]
             prediction = torch.tensor(content.pop("prediction"), dtype=torch.float64)
-            return cls(prediction, radius, Norm(float.fromhex(content.pop("p"))), **content)
+            norm = Norm(float.fromhex(content.pop("p")))
+            return cls(prediction, torch.tensor(radius, dtype=torch.float64), norm, **content)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"path must name a file written by Certificate.save, got {path}: {error}") from error
 
@@ -158,23 +184,29 @@ def radius_along(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) 
     margin = (value + alpha * slope).clamp(min=0)
     L = torch.as_tensor(L, dtype=margin.dtype, device=margin.device)
     bent = L > 0
-    straight = torch.where(slope > 0, margin / slope, torch.inf)
-    return torch.where(margin > 0, torch.where(bent, _along(value, slope, margin, alpha, torch.where(bent, L, 1.0)), straight), 0.0)
+    straight = torch.where(slope > 0, torch.where(torch.isinf(margin), value / slope + alpha, margin / slope), torch.inf)
+    found = _along(value, slope, alpha, torch.where(bent, L, 1.0))
+    return torch.where(margin > 0, torch.where(bent, found, straight), 0.0)
 
 
-def _along(value: Tensor, slope: Tensor, margin: Tensor, alpha: float, L: Tensor) -> Tensor:
-    """rho_+ for L > 0 and m = `margin` > 0."""
-    B = slope + alpha * L
+def _along(value: Tensor, slope: Tensor, alpha: float, L: Tensor) -> Tensor:
+    """rho_+ for L > 0 and v + alpha G > 0, in its three regimes.
+
+    With T = min(alpha, G/L): Psi_+(T) = v - L T^2 / 2, and Psi_+(2 alpha - G/L) = v + G^2/(2 L) - alpha^2 L where that regime exists.
+    The first root is computed in units of max(alpha, 1), so that no alpha overflows.
+    """
+    unit = max(alpha, 1.0)
     turn = (slope / L).clamp(max=alpha)
-    early = margin - B * turn + L / 2 * turn**2 <= 0
-    first = margin / ((B + (B**2 - 2 * L * margin).clamp(min=0).sqrt()) / 2)
-    flat = 2 * alpha - slope / L
+    early = value <= L / 2 * turn**2
+    bias = alpha / unit * L
+    B, square = slope / unit + bias, (slope / unit) ** 2 + bias**2 - 2 * (L / unit) * (value / unit)
+    first = (value / unit + alpha / unit * slope) / ((B + square.clamp(min=0).sqrt()) / 2)
     middle = ((2 * slope**2 + 4 * L * value).clamp(min=0).sqrt() - slope) / L
-    C, rest = slope - alpha * L, (margin - alpha**2 * L).clamp(min=0)
+    C, rest = slope - alpha * L, (value + alpha * slope - alpha * (alpha * L)).clamp(min=0)
     last_root = (C**2 + 2 * L * rest).sqrt()
     last = torch.where(C > 0, 2 * rest / (C + last_root), (last_root - C) / L)
-    in_middle = (slope / L < alpha) & (value - L * flat**2 / 4 - flat * slope / 2 + slope**2 / (4 * L) <= 0)
-    return torch.where(early, first, torch.where(in_middle, middle, last))
+    in_middle = (slope / L < alpha) & (value + slope**2 / (2 * L) <= alpha * (alpha * L))
+    return torch.where(early, first, torch.where(in_middle, middle, last)).nan_to_num(nan=0.0, posinf=torch.inf)
 
 
 def theorem_g(sigma: float, oscillation: float = 2.0) -> tuple[float, float]:

@@ -2,21 +2,25 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+from typing import final
 
 import torch
 from torch import Tensor
 
-from lbrs._checks import number
+from lbrs._checks import chunks, digits, number
 
 
-@dataclass(frozen=True)
+@final
+@dataclass(frozen=True, slots=True)
 class Norm:
-    """The lp norm ||v|| = (sum_i |v_i|^p)^(1/p) on R^d, max_i |v_i| for p = inf (paper, Section 2.1).
+    """The lp norm ||v|| = (sum_i |v_i|^p)^(1/p) on R^d, max_i |v_i| for p = inf (Section 2.1).
 
-    Calling it maps vectors (..., d) to their norms (...,), scaled so that neither overflow nor underflow occurs.
+    Calling it maps vectors (..., d) to their norms (...,), scaled by the largest entry, so that
+    neither overflow nor underflow occurs; `rounding` bounds how far the result may be off.
+    A certificate rests on the laws of a norm and of its dual, so the class is final.
 
-    Parameters: `p`, a number with 1 <= p <= inf. Raises ValueError or TypeError for any other p.
+    Parameters: `p`, a number with 1 <= p <= inf. Raises ValueError or TypeError for any other p,
+    and TypeError for a subclass.
 
     >>> float(L2(torch.tensor([3.0, 4.0])))
     5.0
@@ -24,16 +28,21 @@ class Norm:
 
     p: float
 
+    def __init_subclass__(cls, **_: object) -> None:
+        raise TypeError("Norm must not be subclassed: a certificate rests on the laws of lp norms")
+
     def __post_init__(self) -> None:
-        value = self.p if isinstance(self.p, Real) and self.p == math.inf else number("p", self.p, low=1)
-        object.__setattr__(self, "p", float(value))
+        object.__setattr__(self, "p", number("p", self.p, low=1, infinite=True))
+
+    def __reduce__(self) -> tuple[type["Norm"], tuple[float]]:
+        return Norm, (self.p,)
 
     def __str__(self) -> str:
-        return "linf" if self.p == math.inf else f"l{self.p:g}"
+        return "linf" if self.p == math.inf else f"l{digits(self.p)}"
 
     @property
     def dual(self) -> "Norm":
-        """The dual norm ||y||_* = sup{x^T y : ||x|| <= 1}, which is lq with 1/p + 1/q = 1 (book: lemma-0)."""
+        """||y||_* = sup{x^T y : ||x|| <= 1}, which is lq with 1/p + 1/q = 1 (book: lemma-0)."""
         if self.p == 1:
             return LINF
         return L1 if self.p == math.inf else Norm(self.p / (self.p - 1))
@@ -45,8 +54,77 @@ class Norm:
         scale = torch.where(largest > 0, largest, 1.0)
         return scale * torch.linalg.vector_norm(v / scale[..., None], ord=self.p, dim=-1)
 
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """||a_i - b_j|| for the rows of `a` (n, d) and `b` (m, d), as (n, m), summed directly, so
+        that equal rows have distance 0.
+
+        As exact as calling the norm on each difference, whose own rounding (a share u, half the
+        machine precision of the type) comes on top of `rounding(d)`.
+
+        >>> L1.between(torch.zeros(1, 2), torch.tensor([[1.0, 1.0], [0.0, 3.0]]))
+        tensor([[2., 3.]])
+        """
+        if self.p in (1, 2, math.inf):
+            values = torch.cdist(a, b, p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
+            kind = torch.finfo(values.dtype)
+            squared = torch.isinf(values) | (values < kind.tiny**0.5 / kind.eps)
+            i, j = squared.nonzero(as_tuple=True) if self.p == 2 else ((), ())
+            for part in chunks(len(i), a.shape[1]):
+                values[i[part], j[part]] = self(a[i[part]] - b[j[part]])
+            return values
+        values = a.new_empty(len(a), len(b))
+        for part in chunks(len(a), 8 * b.numel()):
+            sizes = (a[part, None] - b).abs_()
+            largest = sizes.amax(-1)
+            sizes /= torch.where(largest > 0, largest, 1.0)[..., None]
+            values[part] = largest * sizes.pow_(self.p).sum(-1).pow_(1 / self.p)
+        return values
+
+    def rounding(self, d: int, dtype: torch.dtype = torch.float64) -> float:
+        """A share s with |fl(||v||) - ||v||| <= s ||v|| + t for all v in R^d, t the least positive
+        number of the type: s = (d + 10 + 4 ln d) u, u half the machine precision; 0 for p = inf.
+
+        It holds for the norm with this exponent, and for the exact dual of the norm that this one
+        was computed from as `dual`.
+
+        Proof. With m = max |v_i|, r_i = |v_i| / m and S = sum r_i^p, ||v|| = m S^(1/p), where
+        1 <= S <= d, as one r_i is 1. To first order in u, rounding changes ||v|| by these shares:
+        r_i is off by u, so r_i^p by p u, and by 4 u more from the power itself (2 units in the last
+        place is what processors and GPUs promise), the sum by (d - 1) u in any order; together
+        (p + d + 3) u / p. The exponent 1/p is off by a share u, which changes S^(1/p) by
+        u ln(S) / p <= u ln d. The root costs 4 u and the product with m u. Powers and quotients
+        that underflow change S by less than d times the least normal number, far below u^2.
+        The dual exponent q = p/(p - 1) is off by a share 2 u, so 1/q by at most 2 u, and
+        d ln||v||_q / d(1/q) = - sum w_i ln w_i, w_i = r_i^q / S, is an entropy, in [0, ln d]:
+        2 u ln d. As p >= 1, the sum is at most (d + 8 + 3 ln d) u; 2 u and u ln d are left for
+        terms of second order. Where the product with m is below the least normal number, it is
+        rounded to a multiple of t. []
+        """
+        if self.p == math.inf:
+            return 0.0
+        return (d + 10 + 4 * math.log(max(d, 1))) * torch.finfo(dtype).eps / 2
+
+    def raised(self, length: Tensor, d: int) -> Tensor:
+        """An upper bound (...,) of norms in R^d computed as `length` (...,), by a call or by
+        `between`: what a divisor has to be; 0 stays 0."""
+        u = torch.finfo(length.dtype).eps / 2
+        share = min(self.rounding(d, length.dtype) + u, 0.5)
+        higher = torch.nextafter(length * ((1 + 4 * u) / (1 - share)), length.new_tensor(math.inf))
+        return torch.where(length > 0, higher, length)
+
+    def above(self, v: Tensor) -> Tensor:
+        """||v|| or a little more, never less, for `v` (..., d), as (...,); 0 only for v = 0.
+
+        >>> bool(L2.above(torch.tensor([1.0, 1.0])) ** 2 > 2)
+        True
+        """
+        return self.raised(self(v), v.shape[-1])
+
     def maximizer(self, a: Tensor) -> Tensor:
-        """A vector m with ||m|| = 1 and a^T m = ||a||_*, the optimal bias of Section 3.1 for alpha = 1 (book: paper-eq-3); 0 where a = 0.
+        """A vector m with ||m|| = 1 and a^T m = ||a||_*, the optimal bias of Section 3.1 for
+        alpha = 1 (book: paper-eq-3); 0 where a = 0.
+
+        m_i = sign(a_i) w_i / ||w|| with w_i = (|a_i| / max |a|)^(1/(p - 1)): nothing underflows.
 
         Parameters: `a` (..., d). Returns (..., d).
 
@@ -55,21 +133,26 @@ class Norm:
         """
         if self.p == math.inf:
             return a.sign()
+        sizes = a.abs()
         if self.p == 1:
-            top = a.abs().argmax(-1, keepdim=True)
+            top = sizes.argmax(-1, keepdim=True)
             return torch.zeros_like(a).scatter(-1, top, a.gather(-1, top).sign())
-        length = self.dual(a)[..., None]
-        ratio = a.abs() / torch.where(length > 0, length, 1.0)
-        return a.sign() * ratio ** (self.dual.p - 1)
+        largest = sizes.amax(-1, keepdim=True)
+        w = (sizes / torch.where(largest > 0, largest, 1.0)) ** (1 / (self.p - 1))
+        length = self(w)[..., None]
+        return a.sign() * (w / torch.where(length > 0, length, 1.0))
 
 
 L1 = Norm(1)
 L2 = Norm(2)
 LINF = Norm(math.inf)
 
+FAMILY = (Norm,)
+"""The classes of norms that certificates are proved for, exactly these."""
+
 
 def as_norm(name: str, value: object) -> Norm:
-    """`value` itself, or an error unless it is a `Norm`."""
-    if not isinstance(value, Norm):
+    """`value` itself, or a TypeError unless its class is one of `FAMILY`; subclasses are not."""
+    if type(value) not in FAMILY:
         raise TypeError(f"{name} must be a Norm such as L1, L2, LINF or Norm(3), got {value!r}")
     return value
