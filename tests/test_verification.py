@@ -95,3 +95,81 @@ def test_a_score_without_a_gradient_is_attacked_without_it():
     model = LocallyBiased(score, NearestNeighborOracle([[0.0, 0.0], [0.0, 3.0]], [1, -1]), 0.3, LINF)
     result = verify(model, [[0.5, 0.1]], model.certify([[0.5, 0.1]]), generator=torch.Generator().manual_seed(0))
     assert result.holds and result.tightness.item() > 0.9
+
+
+class BatchStatistics(LipschitzScore):
+    """h = the first coordinate less its mean over the batch: no row is scored on its own."""
+
+    def value(self, x):
+        return x[:, 0] - x[:, 0].mean() + 0.5
+
+
+def test_a_classifier_whose_rows_see_each_other_is_broken(rng):
+    # All points are moved together, so that the mean moves with them or hardly moves: only a point alone shows it.
+    x = torch.from_numpy(rng.normal(3.0, 1.0, (60, 20)))
+    score, oracle = BatchStatistics(lambda z: z[:, 0], 1.0), NearestNeighborOracle(torch.zeros(1, 20), [1])
+    seeing = LocallyBiased(score, oracle, 0.0)
+    certificate = seeing.certify(x)
+    result = verify(seeing, x, certificate, generator=torch.Generator().manual_seed(0))
+    wrong = certificate.prediction < 0
+    assert wrong.sum() > 10 and not result.holds and torch.equal(result.broken, wrong & (certificate.radius > 0))
+    assert (result.distance[wrong] == 0).all() and torch.equal(result.witness[wrong], x[wrong])
+    assert torch.isinf(result.tightness[wrong]).all()
+    apart = LocallyBiased(LipschitzScore(lambda z: z[:, 0] - 3.0, 1.0), oracle, 0.0)
+    assert verify(apart, x, apart.certify(x), generator=torch.Generator().manual_seed(0)).holds
+
+
+def test_every_witness_changes_the_prediction_alone_too(draw, rng, norm):
+    points, labels, x = draw(9, 3, 40)
+    model = LocallyBiased(LinearScore(rng.normal(size=3), 0.2), NearestNeighborOracle(points, labels), 0.4, norm)
+    certificate = model.certify(x)
+    result = verify(model, x, certificate, probes=4, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([model.predict(z[None]) for z in result.witness.nan_to_num()])
+    found = torch.isfinite(result.distance)
+    assert found.sum() > 30 and (alone != certificate.prediction)[found].all()
+    torch.testing.assert_close(norm(result.witness - torch.from_numpy(x))[found], result.distance[found], rtol=0, atol=0)
+
+
+def test_a_witness_that_only_company_makes_is_dropped_outside_the_ball():
+    class Company(LipschitzScore):
+        def value(self, x):
+            return torch.where(torch.tensor(len(x) > 1), 2.0 - x[:, 0], 2.0)
+
+    model = LocallyBiased(Company(lambda z: 2.0 - z[:, 0], 1.0), NearestNeighborOracle([[0.0, 0.0]], [1]), 0.0)
+    x = torch.zeros(2, 2, dtype=torch.float64)
+    certificate = model.certify(x)
+    outside, inside = (verify(model, x, dataclasses.replace(certificate, radius=factor * certificate.radius)) for factor in (1.0, 1.5))
+    assert outside.holds and torch.isinf(outside.distance).all() and outside.witness.isnan().all()
+    assert inside.broken.all() and ((inside.distance > 1.9) & (inside.distance < 2.1)).all()
+
+
+@pytest.mark.parametrize("admit", [True, False])
+def test_points_stay_within_the_domain_of_the_score(norm, admit):
+    class Bounded(LipschitzScore):
+        domain = 2.0 if admit else None
+
+        def value(self, x):
+            if x.abs().max() > 2:
+                raise ValueError("x must lie within the domain")
+            return x[:, 0] + 1
+
+        def value_and_gradient(self, x):
+            return self.value(x), torch.tensor([[1.0, 0.0]]).expand(x.shape)
+
+    model = LocallyBiased(Bounded(lambda z: z[:, 0] + 1, 1.0), NearestNeighborOracle([[0.0, 0.0]], [1]), 0.0, norm)
+    x = torch.tensor([[1.5, 1.9], [-0.5, -2.0]], dtype=torch.float64)
+    certificate = model.certify(x)
+    if not admit:
+        with pytest.raises(ValueError, match="domain"):
+            verify(model, x, certificate)
+        return
+    result = verify(model, x, certificate, generator=torch.Generator().manual_seed(0))
+    assert result.holds and torch.isfinite(result.distance).all() and (result.witness.abs() <= 2).all()
+    assert (result.tightness > 0.99).all()
+
+
+def test_an_abstention_is_neither_broken_nor_tight():
+    model = LocallyBiased(LinearScore([1.0, 0.0]), NearestNeighborOracle([[0.0, 0.0]], [1]), 0.0)
+    certificate = dataclasses.replace(model.certify([[1.0, 1.0]]), prediction=torch.zeros(1), radius=torch.zeros(1))
+    result = verify(model, [[1.0, 1.0]], certificate)
+    assert result.holds and result.tightness.tolist() == [0.0]

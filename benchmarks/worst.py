@@ -1,0 +1,251 @@
+"""Adversaries who choose the score too: among all scores with the certified values at x and with
+the assumed constants, and all rounding errors that are assumed, at x and at z, the worst.
+
+For `Score` these are the extremal functions of Theorem E along one direction w, ||w||_* = 1. With
+t = ||z - x||, G and nu the lengths of the gradient at x and z, the least value in the frame of the
+prediction is  v - L t^2/4 - (t/2)(G + nu) + (nu - G)^2/(4 L).  A computed value may be off by
+s (1 + |g|), a computed gradient by s (1 + ||grad g||_*). `SLACK` is what the evaluation here may be
+off by itself: it comes out of the allowed error, so that the assumption is kept to the last bit; with s = 0 arithmetic is plain.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import numpy as np
+import torch
+from adversaries import Found, Trial, nothing, power, probes, tensor
+from torch import Tensor
+
+from lbrs import LipschitzScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, Norm, Score
+from lbrs.multiclass import ClassScores
+
+SLACK = 2.0**-48
+ENDS = (1 - 1e-13, 1 - 1e-10, 1 - 1e-6, 0.999, 0.9, 0.5, 0.1, 1e-3)
+CHOICES = list(product(("low", "seen", "high"), ("up", "best", "down"), (1.0, -1.0)))
+"""G at x, nu at z, and the sign of the gradient's error at z."""
+
+
+def true_values(seen: Tensor, s: float) -> tuple[Tensor, Tensor]:
+    """The least and the largest v with |seen - v| <= s (1 + |v|), a little inside."""
+    s = s * (1 - SLACK)
+    low = torch.where(seen >= s, (seen - s) / (1 + s), (seen - s) / (1 - s))
+    high = torch.where(seen <= -s, (seen + s) / (1 + s), (seen + s) / (1 - s))
+    return low, high
+
+
+class Chosen:
+    """What a score is at x and may be at the attacked points, chosen by the adversary.
+
+    `x` (d,); `value`, `slope`: the computed g(x) and ||grad g(x)||_*; `w` (d,); `L0`, `L1`:
+    the constant on a ball of radius R is L0 + L1 R; `s`: the share of rounding.
+    """
+
+    def __init__(self, x: Tensor, value: float, slope: float, w: Tensor, L0: float, L1: float, s: float) -> None:
+        self.x, self.at, self.w, self.L0, self.L1, self.s = x, (value, slope), w, L0, L1, s
+        self.prediction, self.alpha, self.choice = 1.0, 0.0, CHOICES[0]
+
+    def lengths(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """G (a number) and nu (m,) of the choice."""
+        pick, turn, _ = self.choice
+        G = torch.tensor(self.at[1], dtype=torch.float64)
+        if pick != "seen":
+            low, high = true_values(G, self.s)
+            G = low.clamp(min=0) if pick == "low" else high
+        rise = self.L0 * t + self.L1 * t**2 / 2
+        if turn == "up":
+            return G, G + rise
+        lowest = (G - self.L0 * t).clamp(min=0)
+        best = torch.minimum(torch.maximum(G + self.L0 * t - 2 * self.alpha * self.L0, lowest), G + self.L0 * t)
+        return G, lowest if turn == "down" else best
+
+    def profile(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Computed value and gradient length (m,) in the frame of the prediction, and where they keep the assumption."""
+        s, (G, nu) = self.s, self.lengths(t)
+        v = true_values(torch.tensor(self.prediction * self.at[0], dtype=torch.float64), s)[0]
+        if self.choice[1] == "up":
+            terms = (v.expand_as(t), -G * t, -self.L0 * t**2 / 2, -self.L1 * t**3 / 6)
+        else:
+            bend = torch.where(torch.tensor(self.L0 > 0), (nu - G) ** 2 / (4 * max(self.L0, 1e-300)), 0.0)
+            terms = (v.expand_as(t), -self.L0 * t**2 / 4, -t / 2 * (G + nu), bend)
+        value, size = sum(terms), sum(term.abs() for term in terms)
+        rest = s * (1 + value.abs()) - 8 * SLACK * size
+        turned = s * (1 + nu) - 8 * SLACK * (G + nu + self.L0 * (t + self.alpha))
+        kept = (rest >= 0) & (turned >= 0) | (s == 0)
+        rest, turned = rest.clamp(min=0), turned.clamp(min=0)
+        return value - rest, (nu + self.choice[2] * turned).clamp(min=0), kept
+
+    def evaluate(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The computed value (m,) and gradient (m, d)."""
+        here = (z == self.x).all(1)
+        value, nu, _ = self.profile(self.distance(z))
+        p = self.prediction
+        value = torch.where(here, self.at[0], p * value)
+        return value, torch.where(here, self.at[1], nu)[:, None] * (-p * self.w)
+
+    def distance(self, z: Tensor) -> Tensor:
+        """How far along the worst direction, a little less than it may be."""
+        return ((z - self.x) @ self.w).clamp(min=0) * (1 - SLACK)
+
+    def kept(self, z: Tensor) -> Tensor:
+        return self.profile(self.distance(z))[2]
+
+
+class ChosenScore(Score):
+    def __init__(self, chosen: Chosen, L: object) -> None:
+        super().__init__(lambda z: z.flatten(1).sum(1), L, rounding=chosen.s)
+        self.chosen = chosen
+
+    def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+        return self.chosen.evaluate(x)
+
+    def value(self, x: object) -> Tensor:
+        return self.chosen.evaluate(x)[0]
+
+
+class ChosenLipschitz(LipschitzScore):
+    def __init__(self, chosen: Chosen, K: float) -> None:
+        super().__init__(lambda z: z.flatten(1).sum(1), K, rounding=chosen.s)
+        self.chosen = chosen
+
+    def value(self, x: object) -> Tensor:
+        return self.chosen.evaluate(x)[0]
+
+
+def share(rng: np.random.Generator) -> float:
+    return float(rng.choice([power(rng, -10, -4), power(rng, -4, -1), rng.uniform(0.1, 0.5), rng.uniform(0.5, 0.9)], p=[0.4, 0.4, 0.1, 0.1]))
+
+
+def setting(rng: np.random.Generator, norm: Norm) -> tuple[Tensor, Tensor, Tensor, NearestNeighborOracle, float]:
+    """x (d,), the worst direction w and the way m with w^T m = ||m|| = 1, an oracle whose label changes along m, and a unit of length."""
+    d, unit = int(rng.integers(1, 4)), power(rng, -3, 3)
+    w = tensor(rng.normal(size=d))
+    w = w / norm.dual(w)
+    x = tensor(unit * rng.normal(size=d) * (rng.random() < 0.5))
+    label = rng.choice([-1.0, 1.0])
+    points = torch.stack([x, x + unit * power(rng, -2, 3) * w])
+    return x, w, norm.maximizer(w), NearestNeighborOracle(points, [label, -label]), unit
+
+
+def draw(rng: np.random.Generator, norm: Norm, s: float, local: bool) -> tuple[Chosen, NearestNeighborOracle, Tensor, float]:
+    """A score near its decision, whose |g|/||grad g||_* is close to alpha."""
+    x, w, m, oracle, unit = setting(rng, norm)
+    alpha = 0.0 if rng.random() < 0.1 else power(rng, -3, 10 if rng.random() < 0.5 else 2) * (unit if rng.random() < 0.5 else 1)
+    slope = power(rng, -6, 3) * (rng.random() < 0.95)
+    value = alpha * slope * (1 + rng.choice([-1, 1]) * power(rng, -4, 0)) + rng.choice([0.0, power(rng, -3, 3), slope * unit * power(rng, -2, 1)])
+    L0 = 0.0 if rng.random() < 0.3 else (slope + 1e-6) * power(rng, -4, 1) / max(unit, alpha)
+    L1 = L0 * power(rng, -2, 1) / unit if local else 0.0
+    return Chosen(x, rng.choice([-1, 1]) * value, slope, w, L0, L1, s), oracle, m, alpha
+
+
+def along(chosen: Chosen, m: Tensor, radius: float, neighbor: float, rng: np.random.Generator) -> Tensor:
+    """Points on the way m within the ball: at its end, behind the change of the label, and anywhere."""
+    end = min(radius, 1e9 * (1 + float(chosen.x.abs().sum())))
+    t = [share * end for share in ENDS] + list(end * rng.random(3)) + [(1 + e) * neighbor for e in (1e-12, 1e-6) if neighbor < end]
+    return chosen.x + torch.tensor(t, dtype=torch.float64)[:, None] * m
+
+
+def pursue(model: LocallyBiased, chosen: Chosen, z: Tensor, choices: list) -> Iterator[Found]:
+    """The predictions at `z` for all choices of the score and of the errors that keep the assumption."""
+    for chosen.choice in choices:
+        fine = chosen.kept(z)
+        points = z[fine & (z != chosen.x).any(1)]
+        if len(points):
+            yield torch.zeros(len(points), dtype=torch.int64), points, model.predict(points)
+
+
+def smooth(bound: str, local: bool = False) -> Callable[[np.random.Generator, Norm], Trial]:
+    """`Score`: Theorem 8 in real arithmetic, as it says, and E' with all errors of its assumption."""
+
+    def make(rng: np.random.Generator, norm: Norm) -> Trial:
+        s = 0.0 if bound == "paper" else share(rng)
+        chosen, oracle, m, alpha = draw(rng, norm, s, local)
+        if bound == "paper":
+            alpha = min(alpha, 1e3)
+        constant = (lambda x, R: chosen.L0 + chosen.L1 * R) if local else chosen.L0
+        model = LocallyBiased(ChosenScore(chosen, constant), oracle, alpha, norm)
+        return certified(model, chosen, m, rng, bound, CHOICES, 1e-6 if bound == "paper" else 0.0)
+
+    return make
+
+
+def certified(model: LocallyBiased, chosen: Chosen, m: Tensor, rng: np.random.Generator, bound: str, choices: list, less: float = 0.0) -> Trial:
+    """The trial of one point, x; radii lowered by the share `less` where rounding is not promised."""
+    x = chosen.x[None]
+    certificate = model.certify(x, bound=bound)
+    radius = certificate.radius * (1 - less)
+    chosen.prediction, chosen.alpha = certificate.prediction.item(), model.alpha
+    if radius.item() == 0:
+        return nothing(model.norm)
+    z = along(chosen, m, radius.item(), model.oracle.radius(x, model.norm).item(), rng)
+    note = f"value, slope = {chosen.at}, L = {chosen.L0} + {chosen.L1} R, alpha = {model.alpha}, s = {chosen.s}"
+    return Trial(x, certificate.prediction, radius, model.norm, lambda: pursue(model, chosen, z, choices), note)
+
+
+def lipschitz(rng: np.random.Generator, norm: Norm) -> Trial:
+    """`LipschitzScore`: h falls by K t, and is computed with all errors of the assumption."""
+    s = share(rng)
+    chosen, oracle, m, alpha = draw(rng, norm, s, False)
+    K = chosen.at[1]
+    chosen.L0 = 0.0
+    choices = [("seen", "up", 1.0)]
+    model = LocallyBiased(ChosenLipschitz(chosen, K), oracle, alpha, norm)
+    return certified(model, chosen, m, rng, "sharp", choices)
+
+
+class ChosenClasses(ClassScores):
+    """Affine scores W x + b, computed with errors: at x in favour of the prediction, elsewhere against it.
+
+    Of the classes s and c, whose difference D is used, one is raised and the other lowered, by
+    `split` and the rest of s (1 + |D|), unless another difference allows less.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, origin: Tensor, s: float) -> None:
+        super().__init__(lambda z: z.flatten(1) @ weight.T, rounding=s)
+        self.weight, self.bias, self.origin, self.s = weight, bias, origin, s
+        self.pair, self.split, self.favour = (0, 1), 0.5, True
+
+    def value(self, x: object) -> Tensor:
+        change = x.flatten(1) - self.origin
+        h = change @ self.weight.T + self.bias
+        size = change.abs() @ self.weight.abs().T + self.bias.abs()
+        here = (x.flatten(1) == self.origin).all(1)
+        (s, c), parts = self.pair, []
+        for own, other, part in ((s, c, self.split), (c, s, 1 - self.split)):
+            gap = (h[:, own, None] - h).abs()
+            room = self.s * (1 + gap) - 8 * SLACK * (size + size[:, own, None])
+            room[:, own], room[:, other] = torch.inf, part * room[:, other]
+            parts.append(room.amin(1).clamp(min=0))
+        sense = torch.where(here, 1.0 if self.favour else -1.0, -1.0)
+        h[:, s] += sense * parts[0]
+        h[:, c] -= sense * parts[1]
+        return h
+
+
+def classes(rng: np.random.Generator, norm: Norm) -> Trial:
+    """`MulticlassLocallyBiased` of affine scores with the constants of their differences."""
+    x, _, _, _, unit = setting(rng, norm)
+    d, C, s, N = len(x), int(rng.integers(2, 5)), share(rng), int(rng.integers(1, 6))
+    weight, size = tensor(rng.normal(size=(C, d))), power(rng, -4, 2)
+    weight = weight * size
+    alpha = rng.choice([0.0, unit * power(rng, -2, 7)])
+    pairs = norm.dual(weight[:, None] - weight) * (1 + 1e-12)
+    K = pairs.max().item()
+    bias = tensor(rng.choice([0.0, 1.0, -1.0], C) * alpha * K * (1 + power(rng, -4, 0)) + rng.normal(size=C) * rng.choice([1.0, size * unit]))
+    points, labels = x + unit * power(rng, -2, 2) * tensor(rng.normal(size=(N, d))), rng.integers(0, C, N)
+    model = MulticlassLocallyBiased(lambda z: z.flatten(1) @ weight.T, pairs, points, labels, alpha, norm)
+    model.score_function = scores = ChosenClasses(weight, bias, x, s)
+    s_class = int(model.predict(x[None]).item())
+    c_class = int(rng.choice([c for c in range(C) if c != s_class]))
+    scores.pair, scores.split, scores.favour = (s_class, c_class), rng.choice([0.0, 0.5, 1.0]), bool(rng.random() < 0.8)
+    certificate = model.certify(x[None])
+    if certificate.radius.item() == 0:
+        return nothing(norm)
+
+    def attack() -> Iterator[Found]:
+        ways = [norm.maximizer(weight[c_class] - weight[s_class])[None]] * 12 + [norm.maximizer(p - points[0]).nan_to_num()[None] for p in points]
+        rows, z = probes(x[None], certificate.radius, norm, ways, rng)
+        away = (z != x).any(1)
+        yield rows[away], z[away], model.predict(z[away])
+
+    note = f"weight = {weight.tolist()}, bias = {bias.tolist()}, alpha = {alpha}, s = {s}"
+    return Trial(x[None], certificate.prediction, certificate.radius, norm, attack, note)
