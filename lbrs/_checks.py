@@ -25,6 +25,14 @@ def digits(value: float) -> str:
     return short if float(short) == value or value != value else repr(float(value))
 
 
+def shown(value: object) -> str:
+    """repr(value), or the class of an object that has no repr."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"an object of the class {type(value).__name__}"
+
+
 def number(
     name: str,
     value: object,
@@ -45,7 +53,7 @@ def number(
     if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
         value = dense(name, value).item() if isinstance(value, Tensor) else value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+        raise TypeError(f"{name} must be {allowed}, got {shown(value)}")
     try:
         result = float(value)
     except OverflowError:
@@ -53,16 +61,16 @@ def number(
     above = result > low if open_low else result >= low
     below = result < high if open_high else result <= high
     if not (math.isfinite(result) or (infinite and result == math.inf)) or not (above and below):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return result
 
 
 def integer(name: str, value: object, *, low: int) -> int:
     """`value` as an int, or an error unless it is a whole number of at least `low`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number >= {low}, got {value!r}")
+        raise TypeError(f"{name} must be a whole number >= {low}, got {shown(value)}")
     if value < low:
-        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number >= {low}, got {shown(value)}")
     return int(value)
 
 
@@ -86,7 +94,7 @@ def dense(name: str, values: Tensor) -> Tensor:
     )
     if given is not None:
         raise TypeError(f"{name} must be a dense tensor with data, got {given}")
-    return values.detach().as_subclass(Tensor)
+    return values.detach().as_subclass(Tensor).resolve_neg()
 
 
 def _real(name: str, values: object) -> Tensor:

@@ -7,11 +7,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lbrs._checks import chunks, digits, number
+from lbrs._checks import chunks, digits, number, shown
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Norm:
     """The lp norm ||v|| = (sum_i |v_i|^p)^(1/p) on R^d, max_i |v_i| for p = inf (Section 2.1).
 
@@ -26,6 +26,7 @@ class Norm:
     5.0
     """
 
+    __slots__ = ("p",)  # not slots=True, whose copy of the class breaks the errors of a frozen one
     p: float
 
     def __init_subclass__(cls, **_: object) -> None:
@@ -154,5 +155,6 @@ FAMILY = (Norm,)
 def as_norm(name: str, value: object) -> Norm:
     """`value` itself, or a TypeError unless its class is one of `FAMILY`; subclasses are not."""
     if type(value) not in FAMILY:
-        raise TypeError(f"{name} must be a Norm such as L1, L2, LINF or Norm(3), got {value!r}")
+        told = shown(value)
+        raise TypeError(f"{name} must be a Norm such as L1, L2, LINF or Norm(3), got {told}")
     return value

@@ -2,12 +2,16 @@
 
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from lbrs import L2, LINF, Certificate, LinearScore, LocallyBiased, NearestNeighborOracle, NormalSmoothing, Norm, ProbabilityMargin, Score
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torchvision import tv_tensors
+
+from lbrs import L2, LINF, Certificate, ClassOracle, LinearScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, NormalSmoothing, Norm, ProbabilityMargin, Score, _checks, cohen_certificate
 from lbrs.montecarlo import clopper_pearson
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,6 +33,31 @@ NOT_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "text": "1", 
 NOT_NORM = {"text": "l2", "number": 2, "none": None, "class": Norm, "function": np.linalg.norm}
 NOT_LABELS = {"0": [1, 0], "2": [2, -1], "nan": [math.nan, 1], "inf": [math.inf, 1], "half": [1, 0.5], "bool": [True, False], "text": ["1", "-1"], "too few": [1], "too many": [1, 1, -1],
               "column": [[1], [-1]], "none": None, "number": 1, "ragged": [[1], [1, -1]]}
+
+
+
+def without_data(values):
+    """`values` (n, m) or (n,) in the kinds of tensor that have no number for each entry, with what a message must say of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = torch.tensor(values, dtype=torch.float32)
+        kinds = {
+            "sparse": (values.to_sparse(), "layout torch.sparse_coo"),
+            "meta": (values.to("meta"), "device meta"),
+            "quantized": (torch.quantize_per_tensor(values, 0.1, 0, torch.qint8), "the quantized dtype torch.qint8"),
+            "masked": (torch.masked.masked_tensor(values, values > 0), "a MaskedTensor"),
+            "fake": (FakeTensorMode().from_tensor(values), "a FakeTensor"),
+            "mkldnn": (values.to_mkldnn(), "layout torch._mkldnn"),
+        }
+        if values.ndim == 2:
+            kinds |= {
+                "compressed": (values.to_sparse_csr(), "layout torch.sparse_csr"),
+                "nested": (torch.nested.nested_tensor(list(values)), "a nested tensor"),
+                "jagged": (torch.nested.nested_tensor(list(values), layout=torch.jagged), "a nested tensor"),
+            }
+        return kinds
+
+
 ENTRIES = {"score": MODEL.score, "predict": MODEL.predict, "certify": MODEL.certify, "label": ORACLE.label, "nearest": ORACLE.nearest, "radius": lambda x: ORACLE.radius(x, L2),
            "linear value": LINEAR.value, "linear gradient": LINEAR.value_and_gradient, "linearize": lambda x: LINEAR.linearize(x, L2)}
 LOOSE = {"value": SMOOTH.value, "gradient": SMOOTH.value_and_gradient, "normal score": NORMAL.score, "normal predict": NORMAL.predict, "normal certify": NORMAL.certify}
@@ -102,8 +131,16 @@ def cases():
         yield case("function", lambda f=function: Score(f).value(np.ones((3, 2))), kind)
     for kind, function in {"constant": lambda x: torch.ones(len(x)), "cut off": lambda x: x.detach().sum(1), "no finite gradient": lambda x: x.square().sum(1).sqrt()}.items():
         yield case("function", lambda f=function: Score(f).value_and_gradient(np.zeros((3, 2))), kind)
-        yield case("function", lambda f=function: LocallyBiased(Score(f, 1.0), ORACLE, 1.0).certify(np.zeros((3, 2))), "certify", kind)
+        argument = "(gradient_lipschitz|function)" if kind == "no finite gradient" else "function"  # its square root is a kink as well
+        yield case(argument, lambda f=function: LocallyBiased(Score(f, 1.0), ORACLE, 1.0).certify(np.zeros((3, 2))), "certify", kind)
     yield case("gradient_lipschitz", lambda: LocallyBiased(Score(lambda x: x.sin().sum(1)), ORACLE, 1.0).certify(POINTS), "none at certify")
+    masked = np.ma.masked_array(POINTS, mask=[[True, False], [False, False]])
+    yield case("x", lambda: MODEL.certify(masked), "masked array")
+    for kind, bad in {"sparse": torch.ones(()).to_sparse(), "meta": torch.ones((), device="meta")}.items():
+        yield case("alpha", lambda b=bad: LocallyBiased(LINEAR, ORACLE, b), kind)
+    for kind, bad in {"words": ["a", "b"], "none": None, "bool": [True, True], "complex": [1j, 1], "ragged": [[1.0], 1.0], "dictionary": {}, "nan": [math.nan, 1.0], "-inf": [-math.inf, 1.0],
+                      "too few": [1.0], "column": [[1.0], [1.0]]}.items():
+        yield case("neighbor", lambda b=bad: cohen_certificate([3, 4], 9, 1.0, [1, 1], b, 0.5), kind)
 
 
 @pytest.mark.parametrize(("argument", "call"), list(cases()))
@@ -121,6 +158,81 @@ def test_bad_argument_is_refused_by_name(argument, call):
 def test_message_says_what_was_given_or_what_to_do(call, given):
     with pytest.raises((ValueError, TypeError), match=given):
         call()
+
+
+DOORS = {
+    "x": [lambda bad, c=call: c(bad) for call in (ENTRIES | LOOSE).values()],
+    "points": [lambda bad: NearestNeighborOracle(bad, LABELS), lambda bad: ClassOracle(bad, [0, 1]), lambda bad: MulticlassLocallyBiased.linear([[1.0, 0.0], [0.0, 1.0]], [0, 0], bad, [0, 1], 0.5)],
+    "weight": [LinearScore, lambda bad: MulticlassLocallyBiased.linear(bad, [0, 0], POINTS, [0, 1], 0.5)],
+    "labels": [lambda bad: NearestNeighborOracle(POINTS, bad), lambda bad: ClassOracle(POINTS, bad)],
+    "y": [CERTIFICATE.accuracy],
+    "counts": [lambda bad: cohen_certificate(bad, 9, 1.0, [1, 1], [1.0, 1.0], 0.5)],
+    "label": [lambda bad: cohen_certificate([3, 4], 9, 1.0, bad, [1.0, 1.0], 0.5)],
+    "neighbor": [lambda bad: cohen_certificate([3, 4], 9, 1.0, [1, 1], bad, 0.5)],
+}
+
+
+@pytest.mark.parametrize("argument", DOORS)
+def test_a_tensor_without_a_number_for_each_entry_is_refused_by_name_and_kind(argument):
+    for bad, told in without_data([[1.0, 2.0], [3.0, 4.0]] if argument in ("x", "points", "weight") else [1.0, 1.0]).values():
+        for door in DOORS[argument]:
+            with pytest.raises(TypeError, match=rf"^{argument} must be a dense tensor with data, got {told}$"):
+                door(bad)
+
+
+@pytest.mark.parametrize("kind", ["parameter", "image of torchvision", "needs a gradient", "view", "negated view", "read-only array", "expanded", "transposed", "half", "bfloat16", "float8", "uint16", "inference"])
+def test_every_dense_tensor_is_admitted(kind):
+    values = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+    fixed = values.numpy().copy()
+    fixed.setflags(write=False)
+    with torch.inference_mode():
+        inference = values + 0
+    given = {"parameter": torch.nn.Parameter(values.clone()), "image of torchvision": values.as_subclass(tv_tensors.Image), "needs a gradient": values.clone().requires_grad_(), "view": torch.cat([values, values])[:2],
+             "negated view": torch.imag(torch.complex(values, -values).conj()), "read-only array": fixed, "expanded": values[:1].expand(2, 2), "transposed": values.T, "half": values.half(),
+             "bfloat16": values.bfloat16(), "float8": values.to(torch.float8_e4m3fn), "uint16": values.to(torch.uint16), "inference": inference}[kind]
+    result = _checks.array("x", given)
+    plain = np.asarray(given) if kind == "read-only array" else given.detach().to(torch.float64).resolve_neg().numpy()
+    assert type(result) is torch.Tensor and result.dtype == torch.float64 and not result.requires_grad
+    np.testing.assert_array_equal(result.numpy(), plain)
+    assert MODEL.certify(given).radius.shape == ORACLE.label(given).shape == (2,)
+
+
+@pytest.mark.parametrize("given", [np.ones((2, 2)), torch.ones(2, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64).expand(2, 2), np.ones((2, 2), np.float32), [[1.0, 1.0], [1.0, 1.0]]],
+                         ids=["array", "tensor", "expanded", "other type", "list"])
+def test_owned_numbers_do_not_change_with_the_callers(given):
+    kept, shared = _checks.owned("x", given), _checks.array("x", given)
+    if isinstance(given, list):
+        given[0][0] = 5.0
+    else:
+        given[0, 0] = 5.0
+    assert (kept == 1).all() and kept.is_contiguous()
+    exact = getattr(given, "dtype", None) in (np.float64, torch.float64)
+    assert bool((shared == 5).any()) == exact
+
+
+@pytest.mark.parametrize(("call", "told"), [
+    (lambda: _checks.number("error", 1 + 2**-52, low=0, high=1), "error must be a finite number >= 0 and <= 1, got 1.0000000000000002"),
+    (lambda: _checks.number("error", torch.tensor(1 + 1.2e-7), low=0, high=1), "error must be a finite number >= 0 and <= 1, got 1.0000001192092896"),
+    (lambda: _checks.number("error", 0.75, low=0, high=0.7 - 2**-50), "error must be a finite number >= 0 and <= 0.6999999999999991, got 0.75"),
+    (lambda: _checks.number("error", 10**400, low=0), "error must be a finite number >= 0, got a number beyond float64"),
+    (lambda: _checks.number("p", -math.inf, low=1, infinite=True), "p must be a number >= 1 or inf, got -inf"),
+    (lambda: _checks.integer("k", -(10**5000), low=1), "k must be a whole number >= 1, got an object of the class int"),
+    (lambda: _checks.labels("y", [1 + 2**-52], 1), "y must be -1 or +1, got 1.0000000000000002"),
+    (lambda: _checks.classes("y", [0.9999999999], 1, 2), "y must be whole numbers from 0 to 1, got 0.9999999999"),
+    (lambda: _checks.radii("radius", [-1e-300], 1), "radius must be >= 0, got -1e-300"),
+    (lambda: _checks.array("x", [1e150 * (1 + 2**-52)]), "x must hold numbers of at most 1e150 in size, so that their squares can be computed, got 1.0000000000000002e+150"),
+    (lambda: _checks.array("x", torch.zeros(2, 2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)), "x must hold numbers that can be float64, got dtype torch.float4_e2m1fn_x2 on cpu"),
+])
+def test_a_message_has_enough_digits_to_show_what_is_wrong(call, told):
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(told)}$"):
+        call()
+
+
+def test_what_lies_on_the_edge_is_admitted():
+    assert _checks.number("error", 1, low=0, high=1) == 1 and _checks.number("p", math.inf, low=1, infinite=True) == math.inf
+    assert _checks.integer("k", np.int64(1), low=1) == 1 and _checks.labels("y", [1, -1], 2).tolist() == [1, -1]
+    assert _checks.radii("radius", [0, math.inf], 2).tolist() == [0, math.inf] and _checks.classes("y", [0, 1], 2, 2).tolist() == [0, 1]
+    assert _checks.array("x", [1e150, -1e150]).tolist() == [1e150, -1e150]
 
 
 @pytest.mark.parametrize("cast", [np.int64, np.uint8, np.float32, torch.int32, torch.float32, torch.float64, list])

@@ -1,18 +1,26 @@
-"""Laws of the lp norms, their duals and the maximiser of the dual pairing."""
+"""Laws of the lp norms, their duals and the maximiser of the dual pairing, and how exact they are."""
 
 import math
+from dataclasses import FrozenInstanceError
+from unittest import mock
 
+import mpmath
 import numpy as np
 import pytest
 import torch
 
-from lbrs import L1, L2, LINF, Norm
+from lbrs import L1, L2, LINF, Certificate, LinearScore, LocallyBiased, NearestNeighborOracle, Norm
+from lbrs.attacks import pgd
 from lbrs.norms import as_norm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NORMS = [L1, Norm(1.5), L2, Norm(3), LINF]
 SCALES = [1e-300, 1e-200, 1e-20, 1.0, 1e20, 1e200, 1e300]
+
+EXPONENTS = [1, 1 + 2**-52, 1 + 1e-12, 1.0001, 1.001, 1.005, 1.01, 1.5, 2, 3, 7, 50, 1e3, 1e4, 1e6]
+TINY = 2.0**-1074
+"""The least positive float64."""
 
 
 @pytest.fixture(params=NORMS, ids=str)
@@ -126,3 +134,226 @@ def test_equal_exponents_are_equal_norms_and_print_as_in_the_paper():
     assert (Norm(2), Norm(1), Norm(math.inf)) == (L2, L1, LINF)
     assert [str(norm) for norm in NORMS] == ["l1", "l1.5", "l2", "l3", "linf"]
     assert as_norm("norm", LINF) is LINF
+
+
+def exact_norm(v, p):
+    """||v|| in lp of one vector of float64 numbers, to 60 digits; p an mpmath number."""
+    with mpmath.workdps(60):
+        sizes = [abs(mpmath.mpf(float(entry))) for entry in v if entry]
+        top = max(sizes, default=mpmath.mpf(0))
+        if p == math.inf:
+            return top
+        return top * mpmath.fsum((size / top) ** p for size in sizes) ** (1 / p)
+
+
+def exact_dual(p):
+    with mpmath.workdps(60):
+        return 1 / (1 - 1 / mpmath.mpf(float(p)))
+
+
+def spread(rng, d, size):
+    """A vector of d entries of the magnitude `size` down to a millionth of it, some of them equal."""
+    v = rng.normal(size=d) * 10.0 ** rng.uniform(-6, 0, d)
+    v[: d // 3] = v[0]
+    return torch.from_numpy(v / abs(v).max() * size)
+
+
+SIZES = [TINY, 7 * TINY, 1e-310, 1e-300, 1e-154, 1e-20, 1.0, 255.0, 1e20, 1e150]
+
+
+@pytest.mark.parametrize("p", EXPONENTS)
+def test_every_norm_and_its_dual_are_as_exact_as_stated(p, rng):
+    cases = [(Norm(p), mpmath.mpf(float(p)))] + ([(Norm(p).dual, exact_dual(p))] if p > 1 else [])
+    for size in SIZES:
+        for d in (1, 2, 5, 50, 784):
+            v = spread(rng, d, size)
+            for norm, exponent in cases:
+                expected, got = exact_norm(v, exponent), mpmath.mpf(norm(v).item())
+                share = norm.rounding(d)
+                assert share < 1e-9 and abs(got - expected) <= share * expected + TINY
+                assert expected <= norm.above(v).item() <= expected * (1 + 1e-9) + 2 * TINY
+
+
+def test_the_stated_rounding_is_needed_and_not_far_off(rng):
+    """Without it a fifth of the norms would be too small; the worst of 600 uses a sixth of it."""
+    used, smaller = {}, {}
+    for norm in (L1, Norm(1.001), L2, Norm(3), Norm(1e4).dual):
+        cases = [(spread(rng, d, 1.0), d) for d in (2, 3, 7) for _ in range(40)]
+        off = [(1 - norm(v).item() / exact_norm(v, mpmath.mpf(norm.p)), d) for v, d in cases]
+        smaller[norm] = sum(share > 0 for share, _ in off)
+        used[norm] = max(abs(share) / norm.rounding(d) for share, d in off)
+    assert min(smaller.values()) > 10 and 0.05 < max(used.values()) < 0.5
+
+
+def test_the_rounding_covers_the_dual_exponent(rng):
+    """1/q is off by up to 2 u: for d equal entries by a share of ln d."""
+    off = []
+    for p in 1 + 10 ** rng.uniform(0, 4, 400):
+        q = Norm(p).dual.p
+        with mpmath.workdps(60):
+            off.append(abs(1 / mpmath.mpf(q) - 1 / exact_dual(p)))
+    assert 2.0**-55 < max(off) <= 2.0**-52
+    for d in (2, 784):
+        for norm in (Norm(1.5), L2, Norm(1e4).dual):
+            without = (d + 10) * 2.0**-53
+            assert norm.rounding(d) - without >= 2.0**-52 * math.log(d)
+
+
+def test_rounding_grows_with_the_dimension_and_with_the_type_and_is_zero_in_linf():
+    assert LINF.rounding(784) == 0 < L2.rounding(1) < L2.rounding(784) < L2.rounding(784, torch.float32)
+    assert L2.rounding(784, torch.float32) == L2.rounding(784) * 2**29
+
+
+@pytest.mark.parametrize("norm", [L1, L2, LINF, Norm(1.001), Norm(1.001).dual, Norm(3)], ids=str)
+def test_upper_bounds_hold_for_subnormal_vectors(norm, rng):
+    for _ in range(50):
+        v = torch.from_numpy(rng.integers(0, 9, 6) * TINY)
+        assert norm.above(v).item() >= exact_norm(v, mpmath.mpf(norm.p))
+    assert norm.above(torch.zeros(6)).item() == 0
+    if norm.p == 2:
+        two = torch.full((2,), TINY, dtype=torch.float64)
+        assert norm(two).item() == TINY and norm.above(two).item() == 2 * TINY
+
+
+@pytest.mark.parametrize("p", [p for p in EXPONENTS if p > 1])
+def test_maximizer_is_exact_for_every_exponent(p, rng):
+    for size in (1e-300, 1e-20, 1.0, 255.0, 1e150):
+        for d in (1, 2, 5, 50):
+            a = spread(rng, d, size)
+            for norm, exponent in ((Norm(p), mpmath.mpf(float(p))), (Norm(p).dual, exact_dual(p))):
+                if norm.p in (1, math.inf):
+                    continue
+                m = norm.maximizer(a)
+                dual = exact_norm(a, exact_dual(p) if norm.p == p else mpmath.mpf(float(p)))
+                pairs = zip(a.tolist(), m.tolist(), strict=True)
+                pairing = mpmath.fsum(mpmath.mpf(x) * mpmath.mpf(y) for x, y in pairs)
+                assert abs(exact_norm(m, exponent) - 1) <= 1e-9
+                assert abs(pairing / dual - 1) <= 1e-9
+
+
+@pytest.mark.parametrize("p", [1, 1.005, 1.5, 2, 3, 1001, math.inf])
+def test_distances_between_rows_are_norms_of_their_differences(p, rng):
+    norm = Norm(p)
+    for size in (1e-300, 1e-160, 1.0, 255.0, 1e150):
+        a, b = (torch.from_numpy(rng.normal(size=(n, 4)) * size) for n in (3, 5))
+        b[0] = a[1]
+        found = norm.between(a, b)
+        expected = norm(a[:, None] - b)
+        assert found[1, 0] == 0 and found.shape == (3, 5)
+        torch.testing.assert_close(found, expected, rtol=norm.rounding(4) + 1e-15, atol=0)
+        assert (norm.raised(found, 4) >= expected).all() and norm.raised(found, 4)[1, 0] == 0
+
+
+def test_distances_are_the_same_in_pieces(monkeypatch, rng):
+    a, b = (torch.from_numpy(rng.normal(size=(n, 4))) for n in (7, 5))
+    whole = Norm(3).between(a, b)
+    monkeypatch.setattr("lbrs._checks.ELEMENTS", 8 * b.numel() * 2)
+    assert torch.equal(Norm(3).between(a, b), whole)
+    assert Norm(3).between(a[:0], b).shape == (0, 5) and Norm(3).between(a, b[:0]).shape == (7, 0)
+
+
+def test_norms_can_be_differentiated(norm):
+    v = torch.tensor([[3.0, -4.0], [0.5, 0.25]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(norm, v)
+    flat = torch.zeros(1, 2, requires_grad=True)
+    norm(flat).sum().backward()
+    assert torch.isfinite(flat.grad).all()
+
+
+def same_class():
+    """Ways to a subclass that `__init_subclass__` sees."""
+
+    class Plain(Norm):
+        pass
+
+    return Plain
+
+
+class Silent:
+    """A base class that keeps `Norm.__init_subclass__` from being asked."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls):
+        pass
+
+
+class Halved(Silent, Norm):
+    __slots__ = ()
+
+    def __call__(self, v):
+        return Norm.__call__(self, v) / 2
+
+
+class Claims:
+    """Says that it is a Norm."""
+
+    p, dual = 2.0, L2
+    __class__ = Norm
+
+    def __call__(self, v):
+        return L2(v) / 2
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = object.__hash__
+
+
+def refused():
+    return {
+        "silent subclass": Halved(2),
+        "its class is a lie": Claims(),
+        "mock": mock.Mock(spec=L2),
+        "bare": object.__new__(Halved),
+        "class": Norm,
+        "text": "l2",
+        "number": 2,
+        "function": L2.__call__,
+        "none": None,
+    }
+
+
+@pytest.mark.parametrize("define", [
+    same_class, lambda: type("Made", (Norm,), {}), lambda: type.__new__(type, "New", (Norm,), {}),
+    lambda: type("Both", (Norm, Silent), {"__call__": lambda self, v: L2(v) / 2}),
+], ids=["class", "type", "type.__new__", "two bases"])
+def test_a_subclass_of_norm_cannot_be_defined(define):
+    with pytest.raises(TypeError, match="^Norm must not be subclassed"):
+        define()
+
+
+@pytest.mark.parametrize("what", list(refused()))
+def test_what_only_claims_to_be_a_norm_is_refused(what):
+    liar = refused()[what]
+    oracle, one = NearestNeighborOracle([[0.0], [4.0]], [1, -1]), torch.ones(1)
+    doors = [
+        lambda: as_norm("norm", liar), lambda: LocallyBiased(LinearScore([1.0]), oracle, 0.5, liar),
+        lambda: oracle.radius([[0.0]], liar), lambda: Certificate(one, one, liar, "deterministic", "a", "b"),
+        lambda: pgd(lambda x: x.sum(1), torch.ones(1, 1), one, 0.5, liar),
+    ]
+    for door in doors:
+        with pytest.raises((TypeError, ValueError), match="^norm must be"):
+            door()
+
+
+def test_no_part_of_a_norm_can_be_replaced():
+    for change in ("p", "__call__", "dual", "label"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(L2, change, 3)
+    for change in ("__call__", "maximizer", "label"):
+        with pytest.raises(AttributeError):
+            object.__setattr__(L2, change, lambda v: v)
+    assert not hasattr(L2, "__dict__")
+
+
+@pytest.mark.parametrize("norm", [Norm(p) for p in EXPONENTS] + [Norm(1e308), LINF, Norm(3).dual], ids=str)
+def test_every_real_norm_is_admitted(norm):
+    assert as_norm("norm", norm) is norm
+    assert LocallyBiased(LinearScore([1.0]), NearestNeighborOracle([[0.0]], [1]), 0, norm).norm == norm
+
+
+def test_a_norm_prints_enough_digits_to_be_told_from_others():
+    assert [str(Norm(p)) for p in (1 + 1e-12, 1.001, 1e4)] == ["l1.000000000001", "l1.001", "l10000"]
+    with pytest.raises(ValueError, match=r"^p must be a number >= 1 or inf, got 0.9999999999999999"):
+        Norm(1 - 2**-53)
