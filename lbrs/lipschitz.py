@@ -8,10 +8,9 @@ from torch import Tensor
 from lbrs._checks import number
 from lbrs.certificates import Certificate, round_down, theorem_h
 from lbrs.norms import Norm
+from lbrs.rounding import EPS, lipschitz_score
 from lbrs.scores import Linearization, Score, sign
 from lbrs.smoothing import select
-
-EPS = torch.finfo(torch.float64).eps
 
 
 class LipschitzScore(Score):
@@ -24,8 +23,9 @@ class LipschitzScore(Score):
     ----------
     function: as for `Score`, without the need of a gradient.
     lipschitz: K >= 0, in units of h per unit of x. The certificate is only as true as this number.
-    rounding: how far at most the computed h is from h, as a share of 1 + |h|; certificates allow for it. By default 1e-10 in float64, else 1e-4.
-    dtype, device, batch_size: as for `Score`.
+    rounding: how far at most the computed h is from h, as a share of 1 + |h|; certificates allow for it. By default 1e-10
+        where every operation is seen to compute in float64, 1e-4 in float32.
+    dtype, device, batch_size, domain: as for `Score`.
 
     Raises ValueError or TypeError that names the argument.
 
@@ -34,8 +34,9 @@ class LipschitzScore(Score):
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], lipschitz: float, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
-        super().__init__(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
+                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None,
+                 domain: float | None = None) -> None:
+        super().__init__(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding, domain=domain)
         self.lipschitz = number("lipschitz", lipschitz, low=0)
 
     def linearize(self, x: object, norm: Norm) -> Linearization:
@@ -49,19 +50,12 @@ class LipschitzScore(Score):
         local, K = self.linearize(x, norm), self.lipschitz
         label = label.to(local.base)
         prediction = select(local, label, alpha)
-        distance = safe_distance(prediction * local.value, local.slope, local.value.abs(), alpha, K, self.rounding)
-        radius = theorem_h(distance, prediction == label, neighbor.to(distance), alpha)
+        lowered = prediction * local.value - lipschitz_score(local.value.abs(), alpha, K, self.rounding)
+        flat = torch.where(lowered > 0, torch.inf, -torch.inf)
+        distance = torch.where(local.slope > 0, lowered / torch.where(local.slope > 0, local.slope, 1.0), flat)
+        distance = torch.where(torch.isfinite(distance), distance - 8 * EPS * (distance.abs() + alpha), distance)
+        radius = self.within_domain(x, round_down(theorem_h(distance, prediction == label, neighbor.to(distance), alpha)))
         assumption = f"h is {K:g}-Lipschitz in {norm}, computed with relative errors of at most {self.rounding:g}"
-        return Certificate(prediction, round_down(radius), norm, "deterministic", "Theorem H", assumption)
-
-
-def safe_distance(value: Tensor, divisor: Tensor, size: Tensor, alpha: float, K: float, share: float) -> Tensor:
-    """`value` / `divisor`, lowered by what rounding can do at x and within the ball; where the divisor is 0, -+inf by the sign of the value.
-
-    A score is off by at most share (1 + |h|), where |h(z)| <= |h(x)| + K t, and t <= |h(x)|/K + alpha within the ball; alpha K and the comparison
-    with it are off by a few eps. `size` bounds the computed |h(x)|.
-    """
-    size = (size + share) / max(1 - share, EPS)
-    lowered = value - share * (2 + 3 * size + alpha * K) - 8 * EPS * (size + alpha * K)
-    distance = torch.where(divisor > 0, lowered / torch.where(divisor > 0, divisor, 1.0), torch.where(lowered > 0, torch.inf, -torch.inf))
-    return torch.where(torch.isfinite(distance), distance - 8 * EPS * (distance.abs() + alpha), distance)
+        if self.domain is not None:
+            assumption += f", for |x_i| <= {self.domain:g}"
+        return Certificate(prediction, radius, norm, "deterministic", "Theorem H", assumption)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from lbrs._checks import array, batch, classes, number
 from lbrs.certificates import Certificate, round_down, theorem_m
-from lbrs.lipschitz import EPS
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
+from lbrs.rounding import EPS, affine_scores, affine_slope, lipschitz_score
 from lbrs.scores import Score
 
 
@@ -21,6 +21,49 @@ class ClassScores(Score):
             given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"function must return a tensor of shape ({n}, C) with C >= 2 classes for {n} points, got {given}")
         return output
+
+
+    def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
+        """The scores `h` (n, C) at `x`, moved against the class `predicted` (n,) by what rounding can do at x and within the ball."""
+        size = (h.amax(1) - h.amin(1)).abs()
+        return h.scatter_add(1, predicted[:, None], -lipschitz_score(size, alpha, K, self.rounding)[:, None])
+
+    def constants(self, pairs: Tensor, norm: Norm) -> Tensor:
+        """The constants of the differences (C, C), with what rounding adds to them."""
+        return pairs * (1 + 16 * EPS)
+
+    def assumption(self, pairs: Tensor, norm: Norm) -> str:
+        """What certificates take for granted."""
+        K = pairs.max().item()
+        exact = "" if (pairs + torch.eye(len(pairs)).to(pairs) * K == K).all() else ", or less for single pairs"
+        return f"differences of scores are {K:g}-Lipschitz in {norm}{exact}, computed with relative errors of at most {self.rounding:g}"
+
+
+class AffineScores(ClassScores):
+    """The scores h_c(x) = w_c^T x + b_c, whose rounding errors are known. Parameters: `weight` (C, d), `bias` (C,)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight.clone(), bias.clone()
+        super().__init__(self._affine, device=weight.device)
+
+    def _affine(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight.T + self.bias
+
+    def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
+        """As of `ClassScores`: each score by its own error, and by a few eps of the sizes that are compared (`rounding.affine_scores`)."""
+        sizes = x.flatten(1).abs().to(h) @ self.weight.abs().T + self.bias.abs()
+        error = affine_scores(sizes, self.weight.shape[1])
+        error = error + 8 * EPS * ((h.amax(1) - h.amin(1)).abs() + alpha * K)[:, None]
+        return (h + error).scatter_add(1, predicted[:, None], -2 * error.gather(1, predicted[:, None]))
+
+    def constants(self, pairs: Tensor, norm: Norm) -> Tensor:
+        """As of `ClassScores`: the error of a score grows with the distance, by a share of ||w_c||_*."""
+        sizes = norm.dual(self.weight) * affine_slope(self.weight.shape[1])
+        return super().constants(pairs + (sizes[:, None] + sizes), norm)
+
+    def assumption(self, pairs: Tensor, norm: Norm) -> str:
+        """None but that the scores are what they are."""
+        return "the scores are affine"
 
 
 class ClassOracle:
@@ -77,7 +120,8 @@ class MulticlassLocallyBiased:
     def __init__(self, function: Callable[[Tensor], Tensor], lipschitz: object, points: object, labels: object, alpha: float, norm: Norm = L2, *,
                  dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
         self.alpha, self.norm = number("alpha", alpha, low=0), as_norm("norm", norm)
-        self.score_function = ClassScores(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
+        own = isinstance(function, ClassScores)
+        self.score_function = function if own else ClassScores(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
         self.oracle = ClassOracle(points, labels)
         self.classes = self.score_function.value(self.oracle.points[:1].reshape(1, *self.oracle.shape)).shape[1]
         classes("labels", self.oracle.labels, len(self.oracle.labels), self.classes)
@@ -90,8 +134,9 @@ class MulticlassLocallyBiased:
         weight, bias = batch("weight", weight).flatten(1), array("bias", bias)
         if tuple(bias.shape) != (len(weight),):
             raise ValueError(f"bias must have shape ({len(weight)},), one number a class, got {tuple(bias.shape)}")
-        pairs = as_norm("norm", norm).dual(weight[:, None] - weight) * (1 + (weight.shape[1] + 8) * EPS)
-        return cls(lambda x: x.flatten(1) @ weight.T + bias, pairs, points, labels, alpha, norm, device=weight.device)
+        dual = as_norm("norm", norm).dual
+        pairs = dual(weight[:, None] - weight) * (1 + 2 * dual.rounding(weight.shape[1]) + 4 * EPS)
+        return cls(AffineScores(weight, bias), pairs, points, labels, alpha, norm)
 
     def _constants(self, lipschitz: object) -> Tensor:
         count = self.classes
@@ -121,15 +166,13 @@ class MulticlassLocallyBiased:
         h = self._scores(x)
         h = h - h.amax(1, keepdim=True)
         label, predicted = self._biased(x, h)[1:]
-        K, share = self.lipschitz, self.score_function.rounding
-        size = (h.abs().amax(1) + share) / max(1 - share, EPS)
-        error = share * (2 + 3 * size + self.alpha * K) + 16 * EPS * (size + self.alpha * K)
-        lowered = h.scatter_add(1, predicted[:, None], -error[:, None])
+        score, K = self.score_function, self.lipschitz
+        lowered = score.margins(x, h, predicted, self.alpha, K)
         neighbors = self.oracle.radii(x, self.norm, self.classes).to(h)
-        radius = theorem_m(lowered, label, neighbors, self.alpha, K, self.pairs, predicted) * (1 - 16 * EPS)
-        exact = "" if (self.pairs + torch.eye(len(self.pairs)).to(h) * K == K).all() else ", or less for single pairs"
-        assumption = f"differences of scores are {K:g}-Lipschitz in {self.norm}{exact}, computed with relative errors of at most {share:g}"
-        return Certificate(predicted.to(torch.float64), round_down(radius), self.norm, "deterministic", "Theorem M", assumption, classes=self.classes)
+        radius = theorem_m(lowered, label, neighbors, self.alpha, K, score.constants(self.pairs, self.norm), predicted)
+        radius = score.within_domain(x, round_down(radius * (1 - 16 * EPS)))
+        assumption = score.assumption(self.pairs, self.norm)
+        return Certificate(predicted.to(torch.float64), radius, self.norm, "deterministic", "Theorem M", assumption, classes=self.classes)
 
     def push(self, x: Tensor) -> Tensor:
         """The gradient (n, *shape) of the largest minus the second largest score, for attacks; a ValueError where torch has none."""

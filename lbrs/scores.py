@@ -1,5 +1,6 @@
 """What is smoothed: a real score g whose sign is the base classifier f."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,13 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from lbrs._checks import ELEMENTS, array, batch, integer, number
+from lbrs.admission import SHARES, Observed, Watch, admit, observed, signature
+from lbrs.certificates import round_down
+from lbrs.kinks import Judge
 from lbrs.norms import Norm
-
-KINKS = ("Relu", "LeakyRelu", "Prelu", "Rrelu", "Threshold", "Hard", "Softshrink", "Abs", "Clamp", "Where", "Max", "Min", "Amax", "Amin",
-         "Fmax", "Fmin", "Cummax", "Cummin", "AdaptiveMax", "FractionalMax", "Sort", "Topk", "Kthvalue", "Median", "Nanmedian", "Round", "Floor", "Ceil",
-         "Trunc", "Frac", "Fmod", "Remainder", "Sign", "Sgn", "MaskedFill", "LinalgVectorNorm", "Norm", "Dist", "Cdist", "Pdist")
-"""How the names of autograd nodes begin whose value or gradient jumps, so that no gradient-Lipschitz constant exists."""
-
+from lbrs.rounding import CHOICE, affine_scores, affine_slope
 
 Constant = float | Callable[[Tensor, Tensor], Tensor]
 """A gradient-Lipschitz constant for all points, or a map from points and radii to local ones."""
@@ -44,21 +43,25 @@ class Score:
     Parameters
     ----------
     function: torch callable or module that maps (n, *shape) to (n,) or (n, 1), each row on its own.
-    gradient_lipschitz: an L with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z (Assumption 7), in the norm used for
-        certification. The certificate is only as true as this number. None: no certificate can be asked for. Or a callable that maps points
-        (n, *shape) and radii (n,) to constants (n,) that hold for x, z in the closed balls of these radii around the points, so
-        that they grow with the radius; inf where there is none.
-    dtype, device: what `function` computes in and on; a module's own by default, else float64 on the CPU.
-    batch_size: most points handed to `function` at once; 256 keeps a small network within a processor's cache, a GPU does well with thousands.
-    rounding: how far at most the computed g is from g, as a share of 1 + |g|, and its gradient, as a share of 1 + ||grad g||_*; sharp
-        certificates allow for it. By default 1e-10 in float64 and 1e-4 in other types.
+    gradient_lipschitz: an L with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z (Assumption 7), in the norm used
+        for certification. The certificate is only as true as this number. None: no certificate can be asked for. Or a
+        callable that maps points (n, *shape) and radii (n,) to constants (n,) that hold for x, z in the closed balls of
+        these radii around the points, so that they grow with the radius; inf where there is none.
+    dtype, device: what `function` gets its points in and on; a module's own by default, else float64 on the CPU.
+    batch_size: most points handed to `function` at once; 256 keeps a small network within a processor's cache, a GPU does
+        well with thousands.
+    rounding: how far at most the computed g is from g, as a share of 1 + |g|, and its gradient, as a share of
+        1 + ||grad g||_*; sharp certificates allow for it. By default 1e-10 where every operation is seen to compute in
+        float64, 1e-4 in float32; a function that computes in less needs a number of yours.
+    assume_smooth: True says that g is smooth although its operations do not show it; certificates then state so.
+    domain: None, or the largest |x_i| for which `rounding` and L hold: points beyond it are an error, and radii end there.
 
-    `only_norm`: the one threat norm in which this kind of score is certified, or None. `random`: whether it is known through random draws only.
+    The function is admitted at the first evaluation (see `lbrs.admission`): a ValueError refuses chance, a state that it
+    changes, rows that see each other, and what torch cannot watch. When a certificate is asked for, every operation must
+    be known to be smooth, too (see `lbrs.kinks`): the gradient of ReLU jumps, so that no L exists.
 
-    Raises ValueError for L < 0, for an L given to a module with a kinked activation such as ReLU (its gradient jumps, so
-    no L exists), and for a module in training mode, whose output for a point depends on the batch or on chance. When a
-    certificate is asked for, every torch operation between input and output is looked at as well; a kink that torch does not
-    see, as in x * (x > 0), remains the caller's to avoid.
+    `observed`: what was seen, None before the first evaluation. `only_norm`: the one threat norm in which this kind of
+    score is certified, or None. `random`: whether it is known through random draws only.
 
     >>> g = Score(lambda x: x.sin().sum(-1), gradient_lipschitz=1.0)
     >>> g.value(torch.zeros(1, 3))
@@ -70,7 +73,8 @@ class Score:
     certify_biased: Callable | None = None  # a kind of score with a theorem of its own certifies its locally biased classifier itself
 
     def __init__(self, function: Callable[[Tensor], Tensor], gradient_lipschitz: Constant | None = None, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
+                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None,
+                 assume_smooth: bool = False, domain: float | None = None) -> None:
         if not callable(function):
             raise TypeError(f"function must map a tensor (n, *shape) to (n,), got {type(function).__name__}")
         self.function = function
@@ -80,32 +84,86 @@ class Score:
         self.dtype = dtype or (torch.float64 if weight is None else weight.dtype)
         self.device = torch.device(device or ("cpu" if weight is None else weight.device))
         self.batch_size = integer("batch_size", batch_size, low=1)
-        default = 1e-10 if self.dtype == torch.float64 else 1e-4
-        self.rounding = default if rounding is None else number("rounding", rounding, low=0, high=1)
-        if isinstance(function, nn.Module):
-            self._check_module(function)
+        self._rounding = None if rounding is None else number("rounding", rounding, low=0, high=1, open_high=True)
+        if not isinstance(assume_smooth, bool):
+            raise TypeError(f"assume_smooth must be True or False, got {assume_smooth!r}")
+        self.assume_smooth = assume_smooth
+        self.domain = None if domain is None else number("domain", domain, low=0, open_low=True)
+        self.observed: Observed | None = None
+        self._admitted: tuple | None = None
+        self._smooth: tuple | None = None
 
-    def _check_module(self, module: nn.Module) -> None:
-        _refuse_training(module)
-        kinked = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Threshold, nn.MaxPool1d,
-                  nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.Hardshrink, nn.Softshrink)
-        if self.gradient_lipschitz is not None:
-            for part in module.modules():
-                if isinstance(part, kinked):
-                    raise _kink_error(type(part).__name__)
+    @property
+    def rounding(self) -> float:
+        """How far the computed score is taken to be off, as a share of 1 + its size: as given, else by the lowest type observed.
+
+        Raises ValueError for a function that computes in less than float32, where nothing was given.
+        """
+        if self._rounding is not None:
+            return self._rounding
+        seen = self.observed or observed(self.dtype)
+        if seen.dtype not in SHARES:
+            raise ValueError(f"rounding must be given for a function that computes in {seen.name} (eps {seen.unit:.2g}), got None: "
+                             "say how far at most its value is off, as a share of 1 + its size, or compute in float32")
+        return SHARES[seen.dtype]
 
     def smoothness(self, x: Tensor) -> Constant:
-        """The constant L of Assumption 7, or the callable that gives local ones; a ValueError if there is none, or if `function` has a kinked
-        operation at `x` (n, *shape)."""
+        """The constant L of Assumption 7, or the callable that gives local ones; a ValueError if there is none, or if an operation of
+        `function` at `x` (n, *shape) is not known to be smooth, or its gradient is not that of its values."""
         if self.gradient_lipschitz is None:
             raise ValueError("gradient_lipschitz is needed to certify (Assumption 7), got None: give Score an L for which the gradient is "
                              "L-Lipschitz from the norm to its dual; a ReLU network has none")
-        if len(x):
-            seen, output = self._output(x[:1])
-            for node in _nodes(output, seen):
-                if _kinked(node):
-                    raise _kink_error(type(node).__name__.split("Backward")[0])
+        state = signature(self.function)
+        if len(x) and self._smooth != state:
+            self._enter(x)
+            self._refuse_kinks(x[:1])
+            self._refuse_gradient(x[:2])
+            self._smooth = state
         return self.gradient_lipschitz
+
+    @property
+    def smooth_assumption(self) -> str:
+        """What certificates say of smoothness that was not observed."""
+        return ", smooth and without chance as the user says, not as observed" if self.assume_smooth else ""
+
+    def _refuse_kinks(self, x: Tensor) -> None:
+        if self.assume_smooth:
+            return
+        x, judge = x.detach().to(self.device, self.dtype).requires_grad_(), Judge()
+        with Watch(x, judge):
+            output = self._evaluate(x)
+        kink = judge.verdict(output)
+        if kink is not None:
+            raise ValueError(f"gradient_lipschitz must be None for a function with {kink}: its gradient jumps, or is not known not to, so that "
+                             "a certificate from Theorem 8 may be false; use smooth operations (softplus with threshold=40, tanh), "
+                             "or say assume_smooth=True if you have proved that L exists")
+
+    def _refuse_gradient(self, x: Tensor) -> None:
+        """A ValueError where no difference quotient comes near the gradient: a backward of its own, or a detached part."""
+        if self.assume_smooth:
+            return
+        value, gradient = self.value_and_gradient(x)
+        unit, size = (self.observed or observed(self.dtype)).unit, 1 + x.abs().max().item()
+        noise = torch.randn(x.flatten(1).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(value)
+        noise = (noise / noise.norm(dim=1, keepdim=True)).reshape(x.shape)
+        close = torch.zeros(len(x), dtype=torch.bool, device=value.device)
+        for shrink in (1.0, 0.1, 1e-2, 1e-4):
+            ahead, behind = (self._clipped(x.to(noise) + side * shrink * size * unit ** (1 / 3) * noise) for side in (1, -1))
+            moved, told = self.value(ahead) - self.value(behind), (gradient * (ahead - behind)).flatten(1).sum(1)
+            free = 0.01 * (gradient.flatten(1).norm(dim=1) * (ahead - behind).flatten(1).norm(dim=1)) + 256 * unit * (1 + value.abs())
+            close |= (moved - told).abs() <= free
+        if not close.all():
+            raise ValueError("gradient_lipschitz must be None for a function whose gradient, as torch gives it, is not that of its values: "
+                             "a custom backward or a detached part changes it; say assume_smooth=True if that is meant")
+
+    def _clipped(self, x: Tensor) -> Tensor:
+        return x if self.domain is None else x.clamp(-self.domain, self.domain)
+
+    def within_domain(self, x: Tensor, radius: Tensor) -> Tensor:
+        """The radii (n,) of balls around `x` (n, *shape), ended at the border of the domain."""
+        if self.domain is None or not len(x):
+            return radius
+        return torch.minimum(radius, round_down(self.domain - x.flatten(1).abs().amax(1)).to(radius))
 
     def local_smoothness(self, x: Tensor, radius: Tensor) -> Tensor:
         """The constants (n,) for the closed balls of the radii (n,) around the points `x` (n, *shape), from the callable, checked."""
@@ -147,20 +205,35 @@ class Score:
         return torch.cat([evaluate(part) for part in x.split(self._step(x))]) if len(x) else torch.zeros(0, dtype=torch.float64, device=x.device)
 
     def _output(self, x: Tensor, grad: bool = True) -> tuple[Tensor, Tensor]:
-        """The input as `function` sees it, and its checked output (n,)."""
-        if isinstance(self.function, nn.Module):
-            _refuse_training(self.function)
+        """The input as `function` sees it, and its checked output (n,), after the function was admitted."""
+        if self.domain is not None and len(x) and not x.abs().max() <= self.domain:
+            raise ValueError(f"x must lie in the domain |x_i| <= {self.domain:g} of the score, got {x.abs().max().item():g}")
+        self._enter(x)
         x = x.detach().to(self.device, self.dtype)
         with torch.set_grad_enabled(grad):
             x = x.requires_grad_(grad)
-            try:
-                output = self.function(x)
-            except RuntimeError as error:
-                raise ValueError(f"function must take points x of shape {tuple(x.shape)} on {x.device}, got an error from it: {error}") from error
-            output = self._squeeze(output, len(x))
+            output = self._evaluate(x)
         if not torch.isfinite(output).all():
             raise ValueError("function must return finite numbers, got NaN or infinity")
         return x, output
+
+    def _enter(self, x: Tensor) -> None:
+        """Pass the door: once, and again only where the function has changed."""
+        state = signature(self.function)
+        if self._admitted != state and len(x):
+            with torch.no_grad():
+                self.observed = admit(self._evaluate, x.detach(), self._rounding, most=self._step(x), unseen=self.assume_smooth)
+            self._admitted = state
+
+    def _evaluate(self, x: Tensor) -> Tensor:
+        """The output (n,) at points `x` of any type, whatever autocast is on outside."""
+        x = x.to(self.device, self.dtype)
+        try:
+            with torch.autocast(self.device.type, enabled=False):
+                output = self.function(x)
+        except RuntimeError as error:
+            raise ValueError(f"function must take points x of shape {tuple(x.shape)} on {x.device}, got an error from it: {error}") from error
+        return self._squeeze(output, len(x))
 
     def _squeeze(self, output: object, n: int) -> Tensor:
         if not isinstance(output, Tensor) or tuple(output.shape) not in {(n,), (n, 1)}:
@@ -188,44 +261,50 @@ class LinearScore(Score):
     """
 
     def __init__(self, weight: object, bias: float = 0.0) -> None:
-        self.weight = array("weight", weight)
+        self.weight = array("weight", weight).clone()
         if self.weight.ndim == 0 or self.weight.numel() == 0:
             raise ValueError(f"weight must have the shape of one point, got {tuple(self.weight.shape)}")
-        self.bias = number("bias", bias, low=-torch.inf)
+        self.bias = number("bias", bias, low=-math.inf)
         super().__init__(self._affine, gradient_lipschitz=0.0, device=self.weight.device)
+        self.observed = observed(torch.float64)
+        top = self.weight.abs().max().item()
+        self._unit = 2.0 ** min(900, -math.frexp(top)[1]) if 0 < top < 2.0**-500 else 1.0
 
-    @property
-    def share(self) -> float:
-        """(d + 8) eps, twice what a computed ||a||_* is off by at most, as a share: (d + 2) u in l1, l2, linf, else a few u more, u = eps/2."""
-        return (self.weight.numel() + 8) * torch.finfo(torch.float64).eps
+    def smoothness(self, x: Tensor) -> Constant:
+        """0: the gradient is the same everywhere."""
+        return 0.0
+
+    def slope(self, norm: Norm) -> Tensor:
+        """||a||_* in units in which no entry of a is near the smallest numbers: times `_unit`, a power of two."""
+        return norm.dual(self.weight.flatten() * self._unit)
+
+    def share(self, norm: Norm) -> float:
+        """Twice what the computed ||a||_* is off by at most, as a share."""
+        return 2 * norm.dual.rounding(self.weight.numel())
 
     def rounding_error(self, x: Tensor) -> Tensor:
-        """A bound (n,) of the rounding errors of g at the points `x` and at any point of their certified balls, together.
+        """A bound (n,) of the rounding errors of g at the points `x` and in their certified balls, together (`rounding.affine_scores`)."""
+        sizes = x.flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias)
+        return affine_scores(sizes, self.weight.numel())
 
-        In any order of summation and with or without fused operations each of the d products takes part in at most d + 1 roundings
-        (product 1, sum d - 1, bias 1), so |fl(a^T z + b) - (a^T z + b)| <= (1 + O(d u)) (d + 1) u (sum |a_i z_i| + |b|): at z = x, and at
-        z = x + t, where sum |a_i t_i| <= ||a||_* ||t||, which `share` covers. That is (d + 1) eps (sum |a_i x_i| + |b|), of which the sizes are
-        computed too; half an eps is for that. Underflow may cost 2^-1020 d besides.
-        """
-        sizes, d = x.flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias), self.weight.numel()
-        return (d + 1.5) * torch.finfo(torch.float64).eps * sizes + d * 2.0**-1020
-
-    def reaches(self, x: Tensor, prediction: Tensor, local: Linearization, alpha: float) -> tuple[Tensor, Tensor]:
+    def reaches(self, x: Tensor, prediction: Tensor, local: Linearization, alpha: float, norm: Norm) -> tuple[Tensor, Tensor]:
         """Lower bounds (n,), (n,) of R + alpha and R - alpha, R = f^mu(x) g(x)/||a||_*, for Theorems 6 and B.
 
         f^mu as computed in floating point is `prediction` (n,) at all z with the oracle's label f^mu(x) within the first of x, and at those with the
         other label within the second. It compares alpha with fl(|fl(g(z))| / fl(||a||_*)), so with G = fl(||a||_*) it turns where
-        f^mu(x) fl(g(z)) -+ alpha G changes its sign, up to two roundings of alpha G; the distance to that is the margin at x over ||a||_*, and G (1 + share)
-        is not below ||a||_*. `local`: of this score at `x` (n, *shape). Where a = 0, inf, or -inf if g(x) = 0 too.
+        f^mu(x) fl(g(z)) -+ alpha G changes its sign, up to two roundings of alpha G; the distance to that is the margin at x over ||a||_*,
+        and G (1 + share + spread) is not below ||a||_* and the errors that grow with the distance. `local`: of this score at
+        `x` (n, *shape). Where a = 0, inf, or -inf if g(x) = 0 too.
         """
-        bias, above = alpha * local.slope, local.slope * (1 + self.share)
-        value = prediction * local.value - self.rounding_error(x)
-        rounded = 1.5 * torch.finfo(torch.float64).eps * bias
+        slope, spread = self.slope(norm), affine_slope(self.weight.numel())
+        bias, above = alpha * slope, slope * (1 + self.share(norm) + spread)
+        value = (prediction * local.value - self.rounding_error(x)) * self._unit
+        rounded = CHOICE * bias
         flat = torch.where(value > 0, torch.inf, -torch.inf)
         sides = []
         for sense in (1.0, -1.0):
             margin = torch.where(torch.isfinite(bias), value + sense * bias - rounded, sense * torch.inf)
-            sides.append(torch.where(above > 0, margin / above, flat))
+            sides.append(torch.where(above > 0, margin.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf) / above, flat))
         return sides[0], sides[1]
 
     def _affine(self, x: Tensor) -> Tensor:
@@ -247,8 +326,9 @@ class LinearScore(Score):
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """As `Score.linearize`; ||a||_* is computed once."""
         value = self.value(x)
-        slope = norm.dual(self.weight.flatten()).expand(len(value))
-        return Linearization(sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf))
+        slope = self.slope(norm).expand(len(value))
+        crossing = torch.where(slope > 0, value.abs() * self._unit / slope, torch.inf)
+        return Linearization(sign(value), value, slope / self._unit, crossing)
 
 
 class ProbabilityMargin(Score):
@@ -295,43 +375,3 @@ class ProbabilityMargin(Score):
         slope = length * 0.5 / (logit / 2).cosh() ** 2
         crossing = torch.where(length > 0, logit.abs().sinh() / length, torch.inf)
         return Linearization(sign(logit), (logit / 2).tanh(), slope, crossing)
-
-
-def _kink_error(name: str) -> ValueError:
-    return ValueError(f"gradient_lipschitz must be None for a function with {name}: its gradient jumps, so no constant L exists and a "
-                      "certificate from Theorem 8 would be false; use a smooth activation (softplus, tanh)")
-
-
-def _kinked(node: torch.autograd.graph.Node) -> bool:
-    name = type(node).__name__
-    if name.startswith("Elu"):
-        return abs(node._saved_alpha * node._saved_input_scale - 1) > 1e-9
-    return name.startswith(KINKS)
-
-
-def _refuse_training(module: nn.Module) -> None:
-    for part in module.modules():
-        if part.training and isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)):
-            raise ValueError(f"function must be in evaluation mode (call .eval()), got {type(part).__name__} in training mode")
-
-
-def _nodes(output: Tensor, x: Tensor):
-    """The autograd nodes on the ways from the leaf `x` to `output`; those of the parameters alone do not count."""
-    users, stack, source = {}, [output.grad_fn], None
-    while stack:
-        node = stack.pop()
-        if node is None:
-            continue
-        if getattr(node, "variable", None) is x:
-            source = node
-        for parent, _ in node.next_functions:
-            if parent is not None and parent not in users:
-                stack.append(parent)
-            users.setdefault(parent, []).append(node)
-    stack, seen = [source], set()
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            stack.extend(users.get(node, ()))
-    return seen - {source}

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import batch, number, radii
-from lbrs.certificates import Certificate, round_down, sign_aware, theorem8, theorem_e
+from lbrs.certificates import Certificate, radius_against, round_down, sign_aware, theorem8
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
+from lbrs.presmoothing import lowest_radius_along
+from lbrs.rounding import EPS, general_score, slopes
 from lbrs.scores import Constant, Linearization, LinearScore, Score
 
 BOUNDS = ("sharp", "paper", "exact")
@@ -102,7 +104,8 @@ class LocallyBiased:
         local = self._once("local", lambda: score.linearize(x, self.norm))
         label = self._once("label", lambda: self.oracle.label(x)).to(local.base)
         radius, source = (self._paper if bound == "paper" else self._sharp)(x, local, label, L)
-        return Certificate(select(local, label, self.alpha), round_down(radius), self.norm, "deterministic", source, self._assumption(bound, L))
+        radius = score.within_domain(x, round_down(radius))
+        return Certificate(select(local, label, self.alpha), radius, self.norm, "deterministic", source, self._assumption(bound, L))
 
     def certify_path(self, x: object, alphas: Iterable[float], bound: str = "sharp", neighbor: Tensor | None = None) -> list[Certificate]:
         """The certificates of `certify` for each of `alphas`, with one evaluation of the score and one search of the oracle for all.
@@ -136,8 +139,11 @@ class LocallyBiased:
         if isinstance(self.score_function, LinearScore):
             return "g is affine"
         constant = "Lipschitz on each ball with the given local constant," if callable(L) else f"{L:g}-Lipschitz"
-        text = f"grad g is {constant} from {self.norm} to {self.norm.dual}"
-        return text if bound == "paper" else f"{text}, computed with relative errors of at most {self.score_function.rounding:g}"
+        score = self.score_function
+        text = f"grad g is {constant} from {self.norm} to {self.norm.dual}{score.smooth_assumption}"
+        if score.domain is not None:
+            text += f", for |x_i| <= {score.domain:g}"
+        return text if bound == "paper" else f"{text}, computed with relative errors of at most {score.rounding:g}"
 
     def _exact(self, x: Tensor) -> Certificate:
         from lbrs.exact import exact_radii
@@ -150,7 +156,7 @@ class LocallyBiased:
         neighbor = self._neighbor(x, "paper").to(local.value)
         if isinstance(self.score_function, LinearScore):
             prediction = select(local, label, self.alpha)
-            along, against = self.score_function.reaches(x, prediction, local, self.alpha)
+            along, against = self.score_function.reaches(x, prediction, local, self.alpha, self.norm)
             return torch.minimum(torch.where(prediction == label, along, against).clamp(min=0), neighbor), "Theorem 6"
         value = local.value + self.alpha * label * local.slope
         if callable(L):
@@ -165,17 +171,25 @@ class LocallyBiased:
         prediction = select(local, label, self.alpha)
         value, agrees = prediction * local.value, prediction == label
         if isinstance(self.score_function, LinearScore):
-            return sign_aware(*self.score_function.reaches(x, prediction, local, self.alpha), agrees, neighbor), "Theorem B"
+            return sign_aware(*self.score_function.reaches(x, prediction, local, self.alpha, self.norm), agrees, neighbor), "Theorem B"
         if callable(L):
-            return self._largest(x, lambda L: self._theorem_e(value, local.slope, agrees, neighbor, L)), "Theorem E'"
-        return self._theorem_e(value, local.slope, agrees, neighbor, L), "Theorem E'"
+            return self._largest(x, lambda L: self._theorem_e(x, value, local.slope, agrees, neighbor, L)), "Theorem E'"
+        return self._theorem_e(x, value, local.slope, agrees, neighbor, L), "Theorem E'"
 
-    def _theorem_e(self, value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, L: float | Tensor) -> Tensor:
-        """Theorem E' with value and slope moved by as much as they may be off, at x and within the ball."""
+    def _theorem_e(self, x: Tensor, value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, L: float | Tensor) -> Tensor:
+        """Theorem E' for g and grad g as computed: value less allowance, over all slopes that the computed one allows."""
         share, alpha = self.score_function.rounding, self.alpha
-        reach = theorem_e(value, slope, agrees, neighbor, alpha, L).nan_to_num(posinf=0.0)
-        error = 2 * share * (1 + value.abs() + (alpha + reach) * (1 + slope + L * reach))
-        return theorem_e(value - error, slope * (1 + share) + share, agrees, neighbor, alpha, L)
+        loose = share + 2 * self.norm.dual.rounding(x[:1].numel() or 1)
+        low, high = slopes(slope, loose)
+
+        def safe(radius: Callable[[Tensor], Tensor]) -> Tensor:
+            reach = radius(value)
+            allowance = general_score(value.abs(), high, reach, alpha, L, share, loose)
+            return torch.minimum(reach, radius(value - allowance)) * (1 - 64 * EPS)
+
+        along = safe(lambda v: lowest_radius_along(v, low, high, alpha, L))
+        against = safe(lambda v: radius_against(v, high, alpha, L))
+        return sign_aware(along, against, agrees, neighbor)
 
     def _largest(self, x: Tensor, radius: Callable[[Tensor], Tensor]) -> Tensor:
         """The largest min{R, radius(L_R)} over the R tried: it is valid for each, since L_R holds on the ball of radius R."""

@@ -13,7 +13,7 @@ from lbrs import L1, L2, LINF, Norm, Score, data
 
 matplotlib.use("Agg")
 
-SMOOTH = {"softplus": (F.softplus, 1 / 4), "tanh": (torch.tanh, 4 / math.sqrt(27)), "sin": (torch.sin, 1.0)}
+SMOOTH = {"softplus": (lambda u: F.softplus(u, threshold=40), 1 / 4), "tanh": (torch.tanh, 4 / math.sqrt(27)), "sin": (torch.sin, 1.0)}
 """Smooth activations phi and the largest |phi''|."""
 
 
@@ -28,6 +28,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(2)
+
+
+@pytest.fixture
+def open_door(monkeypatch):
+    """Let functions in unseen, so that a test may count calls, or use what the door refuses."""
+    monkeypatch.setattr(Score, "_enter", lambda self, x: None)
 
 
 @pytest.fixture

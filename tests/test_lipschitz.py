@@ -119,7 +119,7 @@ COHEN = CohenScore(lambda z: z[:, 0], 0.5, 200, torch.Generator().manual_seed(0)
 @pytest.mark.parametrize(("argument", "call"), [
     ("lipschitz", lambda: LipschitzScore(torch.sin, -1.0)), ("lipschitz", lambda: LipschitzScore(torch.sin, math.nan)), ("lipschitz", lambda: LipschitzScore(torch.sin, None)),
     ("function", lambda: LipschitzScore(3.0, 1.0)), ("rounding", lambda: LipschitzScore(torch.sin, 1.0, rounding=2)),
-    ("function", lambda: LipschitzScore(nn.Sequential(nn.Linear(1, 1), nn.Dropout()), 1.0)),
+    ("function", lambda: LipschitzScore(nn.Sequential(nn.Linear(1, 1), nn.Dropout()).double(), 1.0).value([[1.0]])),
     ("bound", lambda: LocallyBiased(BASE, ORACLE, 1.0).certify([[0.0]], bound="paper")), ("exact", lambda: LocallyBiased(BASE, ORACLE, 1.0).certify([[0.0]], bound="exact")),
     ("bound", lambda: LocallyBiased(COHEN, ORACLE, 1.0).certify([[0.0]], bound="paper")), ("norm", lambda: LocallyBiased(COHEN, ORACLE, 1.0, LINF)),
     ("norm", lambda: LocallyBiased(COHEN, ORACLE, 1.0, L1)), ("confidence", lambda: LocallyBiased(COHEN, ORACLE, 1.0).certify([[0.0]], confidence=1)),
@@ -208,7 +208,7 @@ def test_the_score_zero_counts_as_plus_one():
     assert CohenScore(lambda z: 0 * z[:, 0], 1.0, 50).counts([[0.0]]).item() == 50
 
 
-def test_draws_repeat_themselves_and_stay_in_bounded_memory(monkeypatch):
+def test_draws_repeat_themselves_and_stay_in_bounded_memory(open_door, monkeypatch):
     first, again = (CohenScore(lambda z: z[:, 0], 0.5, 500, torch.Generator().manual_seed(3)).counts(np.ones((4, 2))) for _ in range(2))
     assert torch.equal(first, again)
     monkeypatch.setattr(lbrs.montecarlo, "ELEMENTS", 100)

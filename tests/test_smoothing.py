@@ -204,7 +204,7 @@ def test_normal_smoothing_repeats_itself_with_the_same_seed(rng):
 
 
 @pytest.mark.parametrize("limit", [2**23, 100])
-def test_normal_smoothing_never_holds_more_noise_than_the_memory_allows(monkeypatch, limit):
+def test_normal_smoothing_never_holds_more_noise_than_the_memory_allows(open_door, monkeypatch, limit):
     monkeypatch.setattr(lbrs.montecarlo, "ELEMENTS", limit)
     seen = []
     score = Score(lambda x: seen.append(x.numel()) or x[:, 0].tanh())
@@ -235,7 +235,7 @@ def test_sequential_prediction_has_the_sign_of_the_integral(rng):
     assert (estimate.used <= 2000).all() and estimate.used.mean() < 1000 and estimate.used.min() >= 8
 
 
-def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of_each(rng):
+def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of_each(open_door, rng):
     x, sigmas = rng.uniform(0.1, 1, (300, 1)) * rng.choice([-1, 1], (300, 1)), [0.3, 1.0, 3.0]
     path = ridge([1.0], 9.0, 600, error=0.02).estimate_path(x, sigmas)
     for sigma, estimate in zip(sigmas, path, strict=True):
@@ -251,7 +251,7 @@ def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of
     torch.testing.assert_close(second, 4 * first)
 
 
-def test_signs_over_a_grid_of_sigmas_never_hold_more_noise_than_the_memory_allows(monkeypatch):
+def test_signs_over_a_grid_of_sigmas_never_hold_more_noise_than_the_memory_allows(open_door, monkeypatch):
     monkeypatch.setattr(lbrs.normal, "ELEMENTS", 700)
     seen = []
     score = Score(lambda x: seen.append(x.numel()) or torch.zeros_like(x[:, 0]))
@@ -277,7 +277,7 @@ def test_normal_smoothing_abstains_on_the_boundary():
     assert (certificate.radius[certificate.abstains] == 0).all()
 
 
-def test_normal_smoothing_abstains_where_its_draws_contradict_each_other():
+def test_normal_smoothing_abstains_where_its_draws_contradict_each_other(open_door):
     calls = []
     drifting = Score(lambda x: calls.append(0) or torch.full_like(x[:, 0], 1.0 if len(calls) < 10 else -1.0))
     certificate = NormalSmoothing(drifting, 0.5, 10_000).certify([[0.0]])
