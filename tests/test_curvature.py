@@ -76,7 +76,7 @@ def test_no_curvature_exceeds_the_constant(made, norm):
 
 def test_no_pair_of_points_turns_the_gradient_faster(made, norm):
     network, shape = made
-    score = smooth_score(network, shape, norm)
+    score = smooth_score(network, shape, norm, domain=100)
     x = torch.randn(300, *shape, dtype=torch.float64, generator=seeded(1))
     z = x + torch.logspace(-4, 1, 300, dtype=torch.float64).reshape(-1, *[1] * len(shape)) * torch.randn(x.shape, dtype=torch.float64, generator=seeded(2))
     gap = norm.dual((score.value_and_gradient(x)[1] - score.value_and_gradient(z)[1]).flatten(1))
@@ -136,9 +136,11 @@ def test_a_linear_network_has_no_curvature(norm):
 
 def test_a_convolution_is_its_matrix(norm):
     network = copy.deepcopy(NETWORKS["cnn"][0]).double()
-    first, last = layers(network, SHAPE)
-    dense = nn.Sequential(nn.Flatten(), nn.Linear(30, first.matrix().shape[0]), nn.Softplus(threshold=40), nn.Linear(first.matrix().shape[0], 1)).double()
-    dense[1].weight.data, dense[1].bias.data = first.matrix().detach().clone(), first.bias().detach()
+    W = torch.from_numpy(layers(network, SHAPE)[0].matrix().toarray())
+    units = [nn.Flatten(), nn.Linear(30, len(W)), nn.Softplus(threshold=40), nn.Linear(len(W), 1)]
+    dense = nn.Sequential(*units).double()
+    at_zero = network[0](torch.zeros(1, *SHAPE, dtype=torch.float64)).detach().flatten()
+    dense[1].weight.data, dense[1].bias.data = W, at_zero
     dense[3].weight.data, dense[3].bias.data = network[-1].weight.data, network[-1].bias.data
     x = torch.randn(4, *SHAPE, dtype=torch.float64, generator=seeded())
     torch.testing.assert_close(dense(x), network(x))

@@ -1,0 +1,188 @@
+"""Chains of known layers: proved bounds of their rounding errors in any floating-point type, and of their Lipschitz constants."""
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from lbrs._checks import number
+from lbrs.arithmetic import Arithmetic
+from lbrs.lipschitz import LipschitzScore
+from lbrs.modules import Bounds, Map, Pool, Step, Unit, steps
+from lbrs.norms import L1, L2, LINF, Norm
+from lbrs.spectra import largest_eigenvalue, written_out
+
+EPS = torch.finfo(torch.float64).eps
+TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+DOMAIN = 10.0
+"""Largest |x_i| of a score's points unless another is asked for."""
+UP = 1 + 1e-6
+"""Bounds of rounding errors are sums of products of numbers >= 0, themselves rounded: up to 10^9 roundings in a row are covered."""
+
+
+def owned(network: nn.Sequential, dtype: torch.dtype | None = None) -> nn.Sequential:
+    """A copy of `network` with its weights fixed, rounded to `dtype` if one is given, that no later change of `network` reaches."""
+    copied = copy.deepcopy(network).eval().requires_grad_(False)
+    return copied if dtype is None else copied.to(dtype)
+
+
+def exact(network: nn.Sequential, shape: tuple[int, ...], *, smooth: bool = False) -> list[Step]:
+    """The steps of a copy of `network` in float64 on the CPU, after `steps` has admitted it."""
+    steps(network, shape, smooth=smooth)
+    return steps(owned(network, torch.float64).cpu(), shape, smooth=smooth)
+
+
+def rounding_errors(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, domain: float = DOMAIN, dtype: torch.dtype | None = None
+                    ) -> tuple[float, float]:
+    """Upper bounds of |fl(g(x)) - g(x)| and ||fl(grad g(x)) - grad g(x)||_* for all x with |x_i| <= `domain`; inf where g has kinks.
+
+    g is the output of `network` in real arithmetic with its weights as `dtype` stores them, at the exact x; fl(g) is what torch computes
+    in `dtype` from x rounded to it. The sizes of numbers and of their errors are carried forward through the layers, and back for the
+    gradient. With u half an eps of the type, a sum of n rounded products, in any order and with sums kept in no better a type, is off by
+    at most ((1 + u)^(n+1) - 1) sum |terms| (Higham 2002, Section 3.1), an activation by |s'| times the error of its argument and its own
+    (`lbrs.arithmetic`), and every operation by what underflow or a flush to zero costs.
+
+    Parameters: `network` and `shape` as for `lbrs.modules.steps`; `norm`; `domain` > 0; `dtype`, float64, float32, bfloat16 or float16,
+    that of the network by default. Raises ValueError or TypeError for other networks, and where a number may leave the range of `dtype`.
+    On a GPU only float64 is taken: elsewhere TF32 and transforms in place of sums are possible, of which this bound knows nothing.
+
+    >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
+    >>> value, gradient = rounding_errors(network, (2,), L2)
+    >>> value < 1e-13, gradient
+    (True, inf)
+    """
+    domain = number("domain", domain, low=0, open_low=True)
+    steps(network, shape)
+    kind = Arithmetic(_type(network, dtype))
+    with torch.no_grad():
+        chain = exact(owned(network, kind.dtype), shape)
+        size = torch.full((1, *shape), domain, dtype=torch.float64)
+        bounds = (size, torch.zeros_like(size))
+        if kind.dtype != torch.float64:
+            bounds = (size, kind.grows(1) * size + kind.floor)
+        kept = []
+        for step in chain:
+            _within(bounds, kind, domain)
+            kept.append(bounds[1])
+            bounds = step.forward(bounds, kind)
+        _within(bounds, kind, domain)
+        value = bounds[1].max().item() * UP
+        if not all(step.smooth for step in chain):
+            return value, math.inf
+        slopes = (torch.ones_like(bounds[0]), torch.zeros_like(bounds[0]))
+        for step, error in zip(reversed(chain), reversed(kept), strict=True):
+            _within(slopes, kind, domain, getattr(step, "peak", 1.0))
+            q, off = step.backward(slopes, error, kind)
+            slopes = (q.reshape_as(error), off.reshape_as(error))
+        _within(slopes, kind, domain)
+        return value, norm.dual(slopes[1].flatten(1)).item() * UP
+
+
+def _type(network: nn.Sequential, dtype: torch.dtype | None) -> torch.dtype:
+    weight = next(network.parameters())
+    dtype = weight.dtype if dtype is None else dtype
+    if dtype not in TYPES:
+        raise ValueError(f"dtype must be one of {', '.join(str(kind).removeprefix('torch.') for kind in TYPES)}, got {dtype}")
+    if dtype != torch.float64 and weight.device.type != "cpu":
+        raise ValueError(f"dtype must be float64 on {weight.device.type}, got {dtype}: other types may be computed there in TF32 or by "
+                         "transforms, whose errors are not bounded here")
+    if dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
+        raise ValueError("dtype must be float64 while torch.set_float32_matmul_precision allows float32 to be computed in a lower type, "
+                         f"got {dtype}")
+    return dtype
+
+
+def _within(bounds: Bounds, kind: Arithmetic, domain: float, peak: float = 1.0) -> None:
+    largest = torch.finfo(torch.float32).max if peak > 1 and kind.largest < 1e30 else kind.largest
+    most = (bounds[0] + bounds[1]).max().item() * UP
+    if not (most <= kind.largest and most * peak <= largest):
+        raise ValueError(f"network must keep all numbers within the range of {_name(kind.dtype)} for |x_i| <= {domain:g}, got a possible "
+                         f"{most * peak:.3g}: take a wider type, smaller weights or a smaller domain")
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def share(errors: float, dtype: torch.dtype, domain: float) -> float:
+    """`errors` as the `rounding` of a score, which must be below 1: an absolute error is one in units of 1 + size, too."""
+    if not errors < 1:
+        raise ValueError(f"network must be computable in {_name(dtype)} with an error below 1 for |x_i| <= {domain:g}, got a bound of "
+                         f"{errors:.3g}: take a wider type, smaller weights or a smaller domain")
+    return errors
+
+
+def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Norm) -> float:
+    """A constant K, rounded up, with |g(x) - g(z)| <= K ||x - z|| for all x, z in R^d; kinks are allowed.
+
+    The smaller of prod ||W_l|| sup |s_l'|, operator norms in `norm`, and || |W_1|^T |s_1'| ... |W_L|^T ||_*; the second is never larger
+    in l1 and linf. Spectral norms are proved by `largest_eigenvalue`.
+
+    Parameters: `network` and `shape` as for `lbrs.modules.steps`; `norm` one of L1, L2, LINF.
+
+    >>> network = nn.Sequential(nn.Linear(2, 1, bias=False)).double()
+    >>> network[0].weight.data = torch.tensor([[3.0, 4.0]]).double()
+    >>> round(lipschitz_constant(network, (2,), L2), 9)
+    5.0
+    """
+    if norm not in (L1, L2, LINF):
+        raise ValueError(f"norm must be L1, L2 or LINF for the constant of a network, got {norm}")
+    with torch.no_grad():
+        chain = exact(network, shape)
+        product, q = 1.0, torch.ones(1, 1, dtype=torch.float64)
+        for step in reversed(chain):
+            product *= _operator(step, norm)
+            q = step.back(q)
+        K = min(product, norm.dual(q.flatten(1)).item())
+        terms = sum(sum(step.terms) for step in chain if isinstance(step, Map))
+    if not math.isfinite(K):
+        raise ValueError(f"network must have a Lipschitz constant within float64, got {K}")
+    return K * (1 + 8 * (terms + math.prod(shape) + 64) * EPS) + lost(chain)
+
+
+def lost(chain: list[Step]) -> float:
+    """What underflow may take from a bound, a sum of products of powers of weights up to the second: 2^-1000 times the largest of them."""
+    most = 1.0
+    for step in chain:
+        if isinstance(step, Map):
+            total = sum(weight.abs().sum().item() for weight in step.module.parameters())
+            most *= max(1.0, total) ** 2
+        elif isinstance(step, Unit):
+            most *= max(1.0, step.slope) ** 2
+    return 2.0**-1000 * most
+
+
+def _operator(step: Step, norm: Norm) -> float:
+    """The operator norm of a linear map, or the Lipschitz constant of another step, in `norm`, up to rounding; at most a bound."""
+    if isinstance(step, Unit):
+        return step.slope
+    if isinstance(step, Pool):
+        return float(step.windows) ** (0.0 if norm == LINF else 1 / norm.p)
+    ones = torch.ones(1, *step.shape, dtype=torch.float64)
+    there = step(ones, absolute=True)
+    columns, rows = step.back(torch.ones_like(there)).max().item(), there.max().item()
+    if norm == L2 and isinstance(step.module, (nn.Linear, nn.Conv2d)):
+        matrix = written_out(step.module, step.shape)
+        return largest_eigenvalue(matrix, torch.ones(matrix.shape[0], dtype=torch.float64)) ** 0.5
+    return {L1: columns, L2: (columns * rows) ** 0.5, LINF: rows}[norm]
+
+
+def lipschitz_score(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, *, domain: float = DOMAIN, dtype: torch.dtype | None = None
+                    ) -> LipschitzScore:
+    """The score of a chain of known layers with its K in `norm` and its rounding errors proved: all that a certificate by Theorem H needs.
+
+    ReLU and max pooling are allowed. Points beyond |x_i| <= `domain` are an error, and radii end there. The network is copied; its
+    weights are rounded to `dtype`, in which it is computed, that of the network by default.
+
+    Parameters, errors: as `rounding_errors`, and `norm` one of L1, L2, LINF. A ValueError, too, if the errors are not below 1.
+
+    >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    >>> lipschitz_score(network, (3,), LINF).rounding < 1e-4
+    True
+    """
+    steps(network, shape)
+    kind = _type(network, dtype)
+    kept = owned(network, kind)
+    value, _ = rounding_errors(kept, shape, norm, domain)
+    return LipschitzScore(kept, lipschitz_constant(kept, shape, norm), rounding=share(value, kind, domain), domain=domain)
