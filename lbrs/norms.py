@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lbrs._checks import chunks, digits, number, shown
+from lbrs._checks import digits, number, shown
 
 
 @final
@@ -55,32 +55,6 @@ class Norm:
         scale = torch.where(largest > 0, largest, 1.0)
         return scale * torch.linalg.vector_norm(v / scale[..., None], ord=self.p, dim=-1)
 
-    def between(self, a: Tensor, b: Tensor) -> Tensor:
-        """||a_i - b_j|| for the rows of `a` (n, d) and `b` (m, d), as (n, m), summed directly, so
-        that equal rows have distance 0.
-
-        As exact as calling the norm on each difference, whose own rounding (a share u, half the
-        machine precision of the type) comes on top of `rounding(d)`.
-
-        >>> L1.between(torch.zeros(1, 2), torch.tensor([[1.0, 1.0], [0.0, 3.0]]))
-        tensor([[2., 3.]])
-        """
-        if self.p in (1, 2, math.inf):
-            values = torch.cdist(a, b, p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
-            kind = torch.finfo(values.dtype)
-            squared = torch.isinf(values) | (values < kind.tiny**0.5 / kind.eps)
-            i, j = squared.nonzero(as_tuple=True) if self.p == 2 else ((), ())
-            for part in chunks(len(i), a.shape[1]):
-                values[i[part], j[part]] = self(a[i[part]] - b[j[part]])
-            return values
-        values = a.new_empty(len(a), len(b))
-        for part in chunks(len(a), 8 * b.numel()):
-            sizes = (a[part, None] - b).abs_()
-            largest = sizes.amax(-1)
-            sizes /= torch.where(largest > 0, largest, 1.0)[..., None]
-            values[part] = largest * sizes.pow_(self.p).sum(-1).pow_(1 / self.p)
-        return values
-
     def rounding(self, d: int, dtype: torch.dtype = torch.float64) -> float:
         """A share s with |fl(||v||) - ||v||| <= s ||v|| + t for all v in R^d, t the least positive
         number of the type: s = (d + 10 + 4 ln d) u, u half the machine precision; 0 for p = inf.
@@ -105,21 +79,20 @@ class Norm:
             return 0.0
         return (d + 10 + 4 * math.log(max(d, 1))) * torch.finfo(dtype).eps / 2
 
-    def raised(self, length: Tensor, d: int) -> Tensor:
-        """An upper bound (...,) of norms in R^d computed as `length` (...,), by a call or by
-        `between`: what a divisor has to be; 0 stays 0."""
-        u = torch.finfo(length.dtype).eps / 2
-        share = min(self.rounding(d, length.dtype) + u, 0.5)
-        higher = torch.nextafter(length * ((1 + 4 * u) / (1 - share)), length.new_tensor(math.inf))
-        return torch.where(length > 0, higher, length)
-
     def above(self, v: Tensor) -> Tensor:
-        """||v|| or a little more, never less, for `v` (..., d), as (...,); 0 only for v = 0.
+        """||v|| or a little more, never less, for `v` (..., d), as (...,): what a divisor has to be;
+        0 only for v = 0.
+
+        It is also above the norm of a vector whose entries, differences of two numbers each, were
+        rounded to `v`: with s = `rounding(d)`, ||v|| (1 + u) <= (computed + t/2) (1 + u) / (1 - s).
 
         >>> bool(L2.above(torch.tensor([1.0, 1.0])) ** 2 > 2)
         True
         """
-        return self.raised(self(v), v.shape[-1])
+        length, u = self(v), torch.finfo(v.dtype).eps / 2
+        share = min(self.rounding(v.shape[-1], v.dtype) + u, 0.5)
+        raised = torch.nextafter(length * ((1 + 4 * u) / (1 - share)), length.new_tensor(math.inf))
+        return torch.where(length > 0, raised, length)
 
     def maximizer(self, a: Tensor) -> Tensor:
         """A vector m with ||m|| = 1 and a^T m = ||a||_*, the optimal bias of Section 3.1 for
