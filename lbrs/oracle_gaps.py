@@ -1,0 +1,80 @@
+"""Distances between reference points, in the dual of the threat norm: bounds of many, few exactly."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from lbrs._checks import chunks
+from lbrs.norms import Norm
+from lbrs.oracle_distances import EPS, TINY, of_product
+
+ROOM = 1e-12
+"""The share by which bounds from powers and quotients are widened; their rounding is below 1e-13."""
+
+
+class Gaps:
+    """||x_i - x_j||_q between rows of `points` (m, d), with `centered` = points - center and the
+    squared lengths `squares` (m,) of these."""
+
+    def __init__(self, points: Tensor, center: Tensor, centered: Tensor, squares: Tensor) -> None:
+        self.points, self.center, self.centered = points, center, centered
+        self.squares = squares
+        self.low, high = points.amin(0), points.amax(0)
+        self.range = high - self.low
+        size, reach = [], []
+        for part in chunks(len(points), points.shape[1]):
+            above = points[part] - self.low
+            size.append(above.sum(1))
+            reach.append(torch.maximum(above, high - points[part]).amax(1))
+        self.size, self.reach = torch.cat(size), torch.cat(reach) * (1 + 4 * EPS)
+
+    def bounds(self, rows: Tensor, columns: slice, norm: Norm) -> tuple[Tensor, Tensor]:
+        """Numbers (n, m) below and above ||x_i - x_j|| for i in `rows` (n,) and j in `columns`.
+
+        With v = x_i - x_j: l2 by a product of matrices; ||v||_1 <= sum_c w_c (s + t - 2 s t) where
+        x_i and x_j have s and t of the range w_c above its lower end; ||v||_inf by the ranges.
+        Lemma. log ||v||_p is convex in 1/p (Lyapunov), so with e = |1 - 2/p| for p <= 2
+        ||v||_2 (||v||_2 / ||v||_inf)^e <= ||v||_p <= ||v||_2 (||v||_1 / ||v||_2)^e, and for p >= 2
+        ||v||_2 (||v||_2 / ||v||_1)^e <= ||v||_p <= ||v||_2 (||v||_inf / ||v||_2)^e.
+        """
+        left, right, d = self.centered[rows], self.centered[columns], self.points.shape[1]
+        total = self.squares[rows][:, None] + self.squares[columns]
+        slack = of_product(d) * total + 16 * d * TINY
+        square = total.addmm_(left, right.T, alpha=-2)
+        low, high = (square - slack).clamp_(min=0).sqrt_(), (square + slack).sqrt_()
+        power, p = abs(1 - 2 / norm.p), norm.p
+        if p < 2:
+            ratio = (self._one(rows, columns) / high).clamp_(1, math.sqrt(d))
+            reach = torch.minimum(self.reach[rows][:, None], self.reach[columns])
+            low, high = low * (low / reach.clamp_(min=1e-300)).clamp_(min=1) ** power, high * ratio**power
+        elif p > 2:
+            one = self._one(rows, columns).clamp_(min=high, max=high * math.sqrt(d))
+            reach = torch.minimum(self.reach[rows][:, None], self.reach[columns])
+            low, high = low * (low / one) ** power, high * (reach / high).clamp_(max=1) ** power
+        return low * (1 - ROOM), high * (1 + ROOM)
+
+    def _one(self, rows: Tensor, columns: slice) -> Tensor:
+        """A number (n, m) not below ||x_i - x_j||_1, as of `bounds`.
+
+        All terms of its sums are at most w_c s or w_c t in size, so they are off by a share of
+        2.5 (d + 6) eps of their sums over c: a third of what is allowed.
+        """
+        above = self.points[rows] - self.low
+        weight = torch.where(self.range > 0, above / self.range, 0.0)
+        start = self.size[rows] - 2 * (weight @ (self.center - self.low))
+        slack = 2 * of_product(self.points.shape[1])
+        base = (start + slack * self.size[rows])[:, None] + (1 + slack) * self.size[columns]
+        return base.addmm_(weight, self.centered[columns].T, alpha=-2).clamp_(min=0)
+
+    def exact(self, i: Tensor, j: Tensor, norm: Norm) -> Tensor:
+        """||x_i - x_j|| (n,) as `norm` computes it, for pairs of rows; each pair is computed once."""
+        code, inverse = (i * len(self.points) + j).unique(return_inverse=True)
+        i, j = code // len(self.points), code % len(self.points)
+        values = [self._plain(i[part], j[part], norm) for part in chunks(len(i), self.points.shape[1])]
+        return torch.cat(values)[inverse] if values else self.squares[i]
+
+    def _plain(self, i: Tensor, j: Tensor, norm: Norm) -> Tensor:
+        """As `exact`; a single row goes through twice, as one alone may be summed in another order."""
+        rows = self.points[i] - self.points[j]
+        return norm(rows.expand(2, -1) if len(rows) == 1 else rows)[: len(rows)]

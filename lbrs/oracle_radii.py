@@ -1,0 +1,216 @@
+"""Theorems A and K: the least over opposite points of the largest bisector distance, found by bounds
+from matrix products and decided in twice the working precision."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lbrs._checks import chunks
+from lbrs.norms import Norm
+from lbrs.oracle_distances import EPS, SHARE, TINY, ranked, squares
+from lbrs.oracle_gaps import Gaps
+
+ROUND = 8  # most opposite points looked at together before asking which may be closer still
+
+
+def bisectors(
+    to_same: tuple[Tensor, Tensor],
+    to_other: tuple[Tensor, Tensor],
+    gap: Tensor,
+    d: int,
+    dual: Norm,
+) -> Tensor:
+    """Lower bounds of b_kj, which no rounding error of the labels or of this formula can break.
+
+    Where the computed label at z, t = ||z - x|| < b_kj(x), is that of x_j and not of x_k,
+    2 t ||x_k - x_j||_* >= rho_j^2 - rho_k^2 - n, n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY.
+    There rho(z, .) <= (1 + sqrt d) rho_j in each norm, as rho_j - rho_k <= ||x_j - x_k||_2; so
+    n <= 8 d (SHARE rho_j^2 + TINY). The squared distances at x, as of `squares`, are off by SHARE
+    each. The difference x_k - x_j costs a share u, its norm `Norm.rounding`, the formula 5 u.
+
+    Parameters: squared distances as of `squares` and computed gaps ||x_k - x_j||_*, each (n,).
+    """
+    numerator = (to_other[0] - to_same[0]) + (to_other[1] - to_same[1])
+    loose = dual.rounding(d) + 8 * EPS
+    noise = (8 * d + 2) * SHARE * to_other[0] + 8 * d * TINY
+    safe = (numerator - noise) / (2 * gap * (1 + loose))
+    return torch.where((gap > 0) & (safe > 0), safe, 0.0)
+
+
+class Pairs(NamedTuple):
+    """Rows of x with opposite points j, whose beta_j lies between `low` and `high`; each (p,)."""
+
+    row: Tensor
+    j: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class Triples(NamedTuple):
+    """For a pair, by its number, points k that may decide beta_j, and their gaps; each (t,)."""
+
+    pair: Tensor
+    k: Tensor
+    gap: Tensor
+
+
+Visit = Callable[[Tensor, Tensor], tuple[Pairs, Triples]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """Points x (n, d) with one oracle label: the reference points of that label and the others.
+
+    `low` and `high` (n, m) hold each row's squared distances, less a number of the row, within
+    bounds that include four times all rounding and 16 d TINY; `same` and `other` are the slices of
+    the m reference points; `quorum` is (k + 1)/2.
+    """
+
+    x: Tensor
+    low: Tensor
+    high: Tensor
+    same: slice
+    other: slice
+    quorum: int
+    gaps: Gaps
+    dual: Norm
+
+    def radius(self, paper: Tensor | None) -> Tensor:
+        """The radius (n,) of Theorem K, or with k = `paper` (n,) alone that of Theorem 8."""
+        M = self.other.stop - self.other.start
+        if M < self.quorum:
+            return torch.full_like(self.x[:, 0], torch.inf)
+        if paper is None:
+            return self._settled(*self._search(self._floor(), self._visited))
+        return self._settled(*self._search(self._from(paper), partial(self._alone, paper)))
+
+    def _bounds(self, row: Tensor, k: Tensor, j: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+        """Bounds of what `bisectors` gives for triples with known gaps."""
+        below = self.low[row, self.other.start + j] - self.high[row, self.same.start + k]
+        above = self.high[row, self.other.start + j] - self.low[row, self.same.start + k]
+        return _quotient(below, gap * (1 + self._loose)), _quotient(above, gap * (1 - 8 * EPS))
+
+    @property
+    def _loose(self) -> float:
+        """More than what `bisectors` adds to a gap, with its own rounding."""
+        return self.dual.rounding(self.x.shape[1]) + 24 * EPS
+
+    def _from(self, k: Tensor) -> Tensor:
+        """Numbers (n, M) not above b_kj for one point k (n,) a row, by bounds of the gaps."""
+        unique, inverse = k.unique(return_inverse=True)
+        far = self.gaps.bounds(self.same.start + unique, self.other, self.dual)[1]
+        far *= 1 + self._loose
+        below = self.low[:, self.other] - self.high.gather(1, self.same.start + k[:, None])
+        return _quotient(below, far[inverse])
+
+    def _search(self, lower: Tensor, visited: Visit) -> tuple[Pairs, Triples]:
+        """Visit the j with the least lower bounds (n, M) of beta_j, until none can be closer."""
+        best = torch.full((len(lower), self.quorum), torch.inf, dtype=lower.dtype).to(lower.device)
+        rows = torch.arange(len(lower), device=lower.device)
+        seen, step, found = 0, self.quorum, []
+        while len(rows) and seen < lower.shape[1]:
+            near = lower[rows].topk(min(step, lower.shape[1] - seen), largest=False)
+            closer = near.values[:, 0] < best[rows, -1]
+            rows, columns, values = rows[closer], near.indices[closer], near.values[closer]
+            place = (values < best[rows, -1:]).nonzero(as_tuple=True)
+            lower[rows[:, None], columns] = torch.inf
+            pairs, triples = visited(rows[place[0]], columns[place])
+            high = torch.full_like(values, torch.inf)
+            high[place] = pairs.high
+            best[rows] = torch.cat([best[rows], high], 1).sort(1).values[:, : self.quorum]
+            found.append((pairs, triples))
+            seen, step = seen + step, min(2 * step, max(ROUND, self.quorum))
+        return _joined(found)
+
+    def _floor(self) -> Tensor:
+        """Values (n, M) that beta_j is not below: those of `quorum` near points of the label alone."""
+        near = self.low[:, self.same].topk(self.quorum, largest=False).indices
+        floor = self._from(near[:, 0])
+        for k in near.T[1:]:
+            floor = torch.minimum(floor, self._from(k))
+        return floor
+
+    def _alone(self, k: Tensor, row: Tensor, j: Tensor) -> tuple[Pairs, Triples]:
+        """As `_visited`, where for each row of x one point k (n,) counts."""
+        gap = self._gap(k[row], j)
+        pair = torch.arange(len(row), device=row.device)
+        return Pairs(row, j, *self._bounds(row, k[row], j, gap)), Triples(pair, k[row], gap)
+
+    def _visited(self, row: Tensor, j: Tensor) -> tuple[Pairs, Triples]:
+        """Bounds of beta_j, and the k that may decide it, for rows of x with points j."""
+        width = max(self.same.stop - self.same.start, self.x.shape[1])
+        parts = [self._visit(row[part], j[part]) for part in chunks(len(row), width)]
+        empty = Pairs(row, j, *self.x.new_zeros(2, 0)), Triples(row, row, self.x.new_zeros(0))
+        return _joined(parts) if parts else empty
+
+    def _visit(self, row: Tensor, j: Tensor) -> tuple[Pairs, Triples]:
+        """As `_visited`: by bounds of all gaps first, then by the gaps that these leave."""
+        unique, inverse = j.unique(return_inverse=True)
+        near, far = self.gaps.bounds(self.other.start + unique, self.same, self.dual)
+        to = self.other.start + j
+        above = self.high[row, to][:, None] - self.low[row, self.same]
+        below = self.low[row, to][:, None] - self.high[row, self.same]
+        far *= 1 + self._loose
+        above, below = _quotient(above, near[inverse]), _quotient(below, far[inverse])
+        top = below.topk(self.quorum)
+        pair, k = (above > top.values[:, -1:]).scatter_(1, top.indices, True).nonzero(as_tuple=True)
+        gap = self._gap(k, j[pair])
+        low, high = self._bounds(row[pair], k, j[pair], gap)
+        order, start = ranked(pair, (-low,), len(row))
+        last = order[start + self.quorum - 1]
+        least = low[last]
+        keep = high > least[pair]
+        keep[order[start[:, None] + torch.arange(self.quorum, device=start.device)]] = True
+        order, start = ranked(pair, (-high,), len(row))
+        most = high[order[start + self.quorum - 1]]
+        return Pairs(row, j, least, most), Triples(pair[keep], k[keep], gap[keep])
+
+    def _gap(self, k: Tensor, j: Tensor) -> Tensor:
+        return self.gaps.exact(self.same.start + k, self.other.start + j, self.dual)
+
+    def _settled(self, pairs: Pairs, triples: Triples) -> Tensor:
+        """The radius (n,), of exact b_kj of those triples that may decide it."""
+        order, start = ranked(pairs.row, (pairs.high,), len(self.x))
+        worst = pairs.high[order[start + self.quorum - 1]]
+        matter = pairs.low <= worst[pairs.row]
+        number = matter.cumsum(0) - 1
+        triple = matter[triples.pair].nonzero().flatten()
+        pair, k, gap = (values[triple] for values in triples)
+        row, j = pairs.row[pair], pairs.j[pair]
+        exact = [
+            self._exact(row[part], k[part], j[part], gap[part])
+            for part in chunks(len(row), 2 * self.x.shape[1])
+        ]
+        values = torch.cat(exact) if exact else self.x.new_zeros(0)
+        group, row = number[pair], pairs.row[matter]
+        order, start = ranked(group, (-values,), len(row))
+        beta = values[order[start + self.quorum - 1]]
+        order, start = ranked(row, (beta,), len(self.x))
+        return beta[order[start + self.quorum - 1]]
+
+    def _exact(self, row: Tensor, k: Tensor, j: Tensor, gap: Tensor) -> Tensor:
+        """`bisectors` for triples, which are those of any other call with the same points."""
+        x, points = self.x[row], self.gaps.points
+        to_same = squares(x, points[self.same.start + k])
+        to_other = squares(x, points[self.other.start + j])
+        return bisectors(to_same, to_other, gap, x.shape[1], self.dual)
+
+
+def _quotient(numerator: Tensor, gap: Tensor) -> Tensor:
+    """max(numerator, 0) / (2 gap), widened by rounding where it matters; 0 / 0 is 0.
+
+    Where a b_kj is not 0, its gap is above 1e-180 (`bisectors`): below that any gap serves."""
+    return numerator.clamp_(min=0) / (2 * gap.clamp(min=1e-190))
+
+
+def _joined(parts: list[tuple[Pairs, Triples]]) -> tuple[Pairs, Triples]:
+    """All pairs and triples together, numbered anew."""
+    pairs = Pairs(*(torch.cat(values) for values in zip(*(pairs for pairs, _ in parts))))
+    counts = [0, *(len(found.row) for found, _ in parts)]
+    shift = torch.tensor(counts).cumsum(0).tolist()
+    moved = [found._replace(pair=found.pair + s) for s, (_, found) in zip(shift, parts)]
+    return pairs, Triples(*(torch.cat(values) for values in zip(*moved)))
