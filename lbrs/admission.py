@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lbrs.kinks import Judge
+from lbrs.operations import SHAPES
 
 PROBES = 3
 """So many of the points given are looked at, and as many that are drawn in their range."""
@@ -25,6 +26,10 @@ SHARES = {torch.float64: 1e-10, torch.float32: 1e-4}
 SILENT = {"detach", "alias"}  # operations of torch's own book-keeping, which may differ from run to run
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "convolution", "convolution_backward", "linear"}
 OFF = {"p", "dropout_p", "dropout", "train", "training"}  # arguments whose 0 or False turns the chance of an operation off
+
+
+REMEDY = ("rows change with what is beside them, as through batch statistics: "
+          "use evaluation mode or a layer that normalises each point alone")
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,14 @@ class Watch(TorchDispatchMode):
         self.moving, self.made = {self.source}, set()
         self.held = [self.x]  # so that neither an id nor a storage is used twice
         self.lowest = _precision(self.x)
+        if self.judge is not None:
+            self.judge.begin(self.x)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        moving = [tensor for tensor in given if _storage(tensor) in self.moving]
+        own = func.overloadpacket.__name__ in SHAPES  # their results hold no number of x
+        moving = [] if own else [tensor for tensor in given if _storage(tensor) in self.moving]
         _refuse_chance(func, args, kwargs)
         self._refuse_writing(func, args, kwargs)
         if func.overloadpacket.__name__ not in SILENT:
@@ -116,12 +124,19 @@ def admit(evaluate: Callable[[Tensor], Tensor], x: Tensor, rounding: float | Non
     seen = _watched_twice(evaluate, probes, others, unseen)
     share = 2 * max(rounding or 0.0, SHARES.get(seen.dtype, min(0.25, 32 * seen.unit)))
     _compare(value, evaluate(probes), share, "be the same for the same points", "keep chance and state out of it")
-    alone = torch.cat([evaluate(row) for row in probes.split(1)])
+    alone = _alone(evaluate, probes)
     turned = evaluate(probes.flip(0)).flip(0)
     for other in (alone, turned):
-        _compare(value, other, share, "see each row on its own", "rows change with what is beside them, as through batch "
-                 "statistics: use evaluation mode or a layer that normalises each point alone")
+        _compare(value, other, share, "see each row on its own", REMEDY)
     return seen
+
+
+def _alone(evaluate: Callable[[Tensor], Tensor], probes: Tensor) -> Tensor:
+    """The values of points that are given one at a time."""
+    try:
+        return torch.cat([evaluate(row) for row in probes.split(1)])
+    except Exception as error:
+        raise ValueError(f"function must see each row on its own, got an error for a point alone: {error}; {REMEDY}") from error
 
 
 def observed(dtype: torch.dtype) -> Observed:
@@ -198,7 +213,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 def _compare(value: Tensor, other: Tensor, share: float, must: str, remedy: str) -> None:
     gap = (value - other).abs()
-    wrong = gap > share * (1 + value.abs())
+    wrong = ~(gap <= share * (1 + value.abs()))
     if wrong.any():
         raise ValueError(f"function must {must}, got values that differ by {gap[wrong].max().item():.3g}; {remedy}")
 
