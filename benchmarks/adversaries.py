@@ -2,6 +2,7 @@
 points inside the ball that are hard to get right. For scores known through random draws the truth
 is a closed form."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import pi, sqrt
@@ -91,7 +92,8 @@ def watch(predict: Callable[[Tensor], Tensor], rows: Tensor, z: Tensor, x: Tenso
 
 
 def magnitude(rng: np.random.Generator) -> float:
-    return power(rng, -149, 147) if rng.random() < 0.4 else 1.0 if rng.random() < 0.5 else power(rng, -4, 10)
+    kind = rng.choice(["any", "tiny", "usual", "one"], p=[0.35, 0.05, 0.3, 0.3])
+    return {"any": power(rng, -149, 147), "tiny": power(rng, -323, -149), "usual": power(rng, -4, 10), "one": 1.0}[kind]
 
 
 def cloud(rng: np.random.Generator, N: int, d: int, n: int) -> tuple[Tensor, Tensor, float]:
@@ -112,10 +114,19 @@ def bisectors(x: Tensor, points: Tensor, norm: Norm, rng: np.random.Generator, c
     return [*(way.expand_as(x) for way in across), *(points[k] - x for k in i[:4])]
 
 
+def subnormal(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Weights of a few units of the least positive number, and biases that put g = 0 within reach."""
+    bias = rng.choice([-1.0, 1.0], shape[:-1]) * 10.0 ** rng.uniform(-306, -175)
+    return tensor(rng.integers(-3, 4, shape) * 5e-324), tensor(bias)
+
+
 def linear_score(rng: np.random.Generator, x: Tensor) -> LinearScore:
     """Weights of any size, subnormal ones too, and a bias that often cancels a^T x."""
     d, kind = x.shape[1], rng.random()
-    size = magnitude(rng) if kind < 0.8 else power(rng, -323, -300)
+    if kind < 0.15:
+        weight, bias = subnormal(rng, (d,))
+        return LinearScore(weight, float(bias))
+    size = magnitude(rng) if kind < 0.9 else power(rng, -323, -300)
     weight = rng.normal(size=d) * size * 10.0 ** (rng.uniform(-8, 0, d) * (rng.random() < 0.3))
     value = float(weight @ x[0].numpy())
     bias = rng.choice([0.0, -value, -value * (1 + power(rng, -16, 0)), value * rng.normal(), size * rng.normal()])
@@ -188,10 +199,15 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
     points, x, unit = cloud(rng, N, d, 16)
     size = power(rng, -149, 149) if rng.random() < 0.3 else 1.0
     weight = tensor(rng.normal(size=(C, d)) * size)
+    i, j = 0, C - 1
+    x = near_boundary(LinearScore(weight[i] - weight[j]), x - x[:1], rng) + x[:1]
     origin = x[0] if rng.random() < 0.8 else torch.zeros(d, dtype=torch.float64)
     bias = -(weight @ origin) + tensor(rng.normal(size=C)) * size * unit * power(rng, -12, 0)
     bias = bias.clamp(-1e150, 1e150)
-    alpha = rng.choice([0.0, unit * power(rng, -4, 2)])
+    if rng.random() < 0.1:
+        weight, bias = subnormal(rng, (C, d))
+        bias = bias * tensor(rng.random(C))
+    alpha = rng.choice([0.0, unit * power(rng, -4, 2), unit * power(rng, -9, 2)])
     model = MulticlassLocallyBiased.linear(weight, bias, points, rng.integers(0, C, N), alpha, norm)
     certificate = model.certify(x)
 
@@ -229,22 +245,21 @@ def network(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
         certificate = model.certify(x, bound=bound)
         # Theorem 8 as printed knows no rounding
         radius = certificate.radius if bound == "sharp" else (certificate.radius * (1 - 1e-9) - 1e-10 * (1 + alpha)).clamp(min=0)
-        gradient = lambda z: score.value_and_gradient(z)[1]
-        return Trial(x, certificate.prediction, radius, norm, climb(model.predict, gradient, x, radius, points, norm, rng, 10.0))
+        return Trial(x, certificate.prediction, radius, norm, climb(model.predict, score, x, radius, points, norm, rng, 10.0))
 
     return make
 
 
-def climb(predict: Callable, gradient: Callable | None, x: Tensor, radius: Tensor, points: Tensor, norm: Norm, rng: np.random.Generator, box: float) -> Callable[[], Iterator[Found]]:
+def climb(predict: Callable, score: Score, x: Tensor, radius: Tensor, points: Tensor, norm: Norm, rng: np.random.Generator, box: float) -> Callable[[], Iterator[Found]]:
     """An attack along gradients at x and at the ends of gradient steps, within the box."""
 
     def attack() -> Iterator[Found]:
         ways = bisectors(x, points, norm, rng)
         reach = torch.where(torch.isfinite(radius), radius, 1.0)[:, None]
-        for side in (-1.0, 1.0) if gradient else ():
+        for side in (-1.0, 1.0):
             z = x
             for _ in range(4):
-                ways.append(side * norm.maximizer(gradient(z)))
+                ways.append(side * norm.maximizer(score.value_and_gradient(z)[1]))
                 z = (x + reach * ways[-1]).clamp(-box, box)
         rows, z = probes(x, radius, norm, ways, rng)
         yield from watch(predict, rows, z.clamp(-box, box), x, rng)
@@ -259,41 +274,33 @@ def half(dtype: torch.dtype, relu: bool = False) -> Callable[[np.random.Generato
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
         d, N = int(rng.choice([1, 2, 4])), int(rng.integers(1, 8))
         rough = layers(rng, d, relu).to(dtype)
-        true = layers_like(rough)
-        grid = lambda *shape: tensor(rng.uniform(-3, 3, shape)).to(dtype).double()
-        x, points, box = grid(24, d), tensor(rng.uniform(-3, 3, (N, d))), 5.0
-        share = max(off(rough, true, grid(4000, d) * 5 / 3, norm, relu), 1e-4)
+        true = copy.deepcopy(rough).double()
+        x, points, box = tensor(rng.uniform(-3, 3, (24, d))).to(dtype).double(), tensor(rng.uniform(-3, 3, (N, d))), 5.0
+        share = max(1.5 * errors(rough, true, tensor(rng.uniform(-box, box, (4000, d))), norm, relu).max().item(), 1e-4)
         if share >= 1:
             return nothing(norm)
         score = rough_score(rough, true, norm, share, relu)
         alpha = rng.choice([0.0, power(rng, -2, 1)])
         model = LocallyBiased(score, NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N)), alpha, norm)
         certificate = model.certify(x)
-        exact_score = Score(true, None)
-        gradient = lambda z: exact_score.value_and_gradient(z)[1]
+        fine = errors(rough, true, x, norm, relu) <= share
 
         def predict(z: Tensor) -> Tensor:
-            """Where the assumption does not hold, the prediction at x: nothing was promised."""
+            """NaN where the assumption does not hold: nothing was promised there."""
             kept = errors(rough, true, z, norm, relu) <= share
             return torch.where(kept, model.predict(z), torch.nan)
 
-        attack = climb(predict, gradient, x, certificate.radius, points, norm, rng, box)
+        attack = climb(predict, Score(true), x, certificate.radius, points, norm, rng, box)
 
         def allowed() -> Iterator[Found]:
             for rows, z, seen in attack():
                 known = ~seen.isnan()
                 yield rows[known], z[known], seen[known]
 
-        fine = errors(rough, true, x, norm, relu) <= share
-        return Trial(x, certificate.prediction, torch.where(fine, certificate.radius, 0.0), norm, allowed, f"{dtype}, alpha = {alpha}, share = {share}")
+        radius = torch.where(fine, certificate.radius, 0.0)
+        return Trial(x, certificate.prediction, radius, norm, allowed, f"{dtype}, alpha = {alpha}, share = {share}")
 
     return make
-
-
-def layers_like(rough: nn.Sequential) -> nn.Sequential:
-    import copy
-
-    return copy.deepcopy(rough).double()
 
 
 def rough_score(rough: nn.Module, true: nn.Sequential, norm: Norm, share: float, relu: bool) -> Score:
@@ -316,10 +323,6 @@ def errors(rough: nn.Module, true: nn.Module, z: Tensor, norm: Norm, relu: bool)
     return torch.maximum((fast - value).abs() / (1 + value.abs()), turned)
 
 
-def off(rough: nn.Module, true: nn.Module, z: Tensor, norm: Norm, relu: bool) -> float:
-    return 1.5 * errors(rough, true, z, norm, relu).max().item()
-
-
 def sampled(kind: str) -> Callable[[np.random.Generator, Norm], Trial]:
     """Scores known through draws, of the sign of a half-space or a slab, where the truth is known."""
 
@@ -327,10 +330,13 @@ def sampled(kind: str) -> Callable[[np.random.Generator, Norm], Trial]:
         d, N, n, sigma = int(rng.choice([1, 2, 6])), int(rng.integers(1, 8)), 24, power(rng, -1, 1)
         w = tensor(rng.normal(size=d))
         w, low, high = w / L2(w), float(rng.normal()), rng.choice([np.inf, sigma * power(rng, -0.5, 1)])
-        f = lambda z: ((z @ w > low) & (z @ w < low + high)).double() * 2 - 1
         x, points = tensor(2 * sigma * rng.normal(size=(n, d))), tensor(3 * sigma * rng.normal(size=(N, d)))
         alpha, samples = (0.0 if kind == "normal" else rng.choice([0.0, sigma * power(rng, -1, 0.3)])), int(rng.choice([200, 2000]))
         references = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N))
+
+        def f(z: Tensor) -> Tensor:
+            return ((z @ w > low) & (z @ w < low + high)).double() * 2 - 1
+
         if kind == "normal":
             certificate = NormalSmoothing(Score(f), sigma, samples).certify(x, 1 - 1e-9)
         else:
@@ -344,9 +350,12 @@ def sampled(kind: str) -> Callable[[np.random.Generator, Norm], Trial]:
                 return sign(sigma * torch.special.ndtri(p) + bias)
             return sign(2 * p - 1 + bias * 2 * slope.abs())
 
-        ways = lambda: [w.expand_as(x), -w.expand_as(x)] * 4 + bisectors(x, points, norm, rng)
         radius = certificate.radius * (1 - 1e-9)  # the closed form is rounded too
-        attack = lambda: watch(truth, *probes(x, radius, norm, ways(), rng), x, rng)
+
+        def attack() -> Iterator[Found]:
+            ways = [w.expand_as(x), -w.expand_as(x)] * 4 + bisectors(x, points, norm, rng)
+            yield from watch(truth, *probes(x, radius, norm, ways, rng), x, rng)
+
         return Trial(x, certificate.prediction, radius, norm, attack, f"sigma = {sigma}, alpha = {alpha}, w = {w.tolist()}, slab from {low}, {high} wide")
 
     return make
@@ -356,5 +365,4 @@ def slab(t: Tensor, low: float, high: float, sigma: float) -> tuple[Tensor, Tens
     """P(low < t + eps < low + high) for eps ~ N(0, sigma^2), without cancellation, and its derivative by t."""
     a, b = (t - low) / sigma, (low + high - t) / sigma
     p = torch.where(a < b, torch.special.ndtr(a) - torch.special.ndtr(-b), torch.special.ndtr(b) - torch.special.ndtr(-a))
-    density = lambda u: torch.exp(-u.square() / 2) / sqrt(2 * pi) / sigma
-    return p, density(a) - density(b)
+    return p, (torch.exp(-a.square() / 2) - torch.exp(-b.square() / 2)) / (sqrt(2 * pi) * sigma)

@@ -88,14 +88,14 @@ class Count:
             inside = trial.norm(z - x) < radius
             self.attacked += int(inside.sum())
             for i in (seen != trial.prediction[rows]).nonzero().flatten().tolist():
-                if within(z[i] - x[i], radius[i].item(), trial.norm, z[i], x[i]):
+                if within(z[i], x[i], radius[i].item(), trial.norm):
                     self.false += 1
                     self.example = self.example or trial.describe(int(rows[i]), z[i])
 
 
-def within(change: Tensor, radius: float, norm: Norm, z: Tensor, x: Tensor) -> bool:
+def within(z: Tensor, x: Tensor, radius: float, norm: Norm) -> bool:
     """Whether ||z - x|| < radius, where it is close in exact arithmetic."""
-    size = norm(change).item()
+    size = norm(z - x).item()
     if radius == 0 or size >= radius * (1 + NEAR):
         return False
     if size < radius * (1 - NEAR) or radius == float("inf"):
@@ -106,8 +106,7 @@ def within(change: Tensor, radius: float, norm: Norm, z: Tensor, x: Tensor) -> b
     if norm.p == int(norm.p):
         return sum(part ** int(norm.p) for part in parts) < Fraction(radius) ** int(norm.p)
     with mpmath.workdps(80):
-        total = mpmath.fsum(mpmath.mpf(f.numerator) / f.denominator ** 1 if not f else
-                            (mpmath.mpf(f.numerator) / f.denominator) ** norm.p for f in parts)
+        total = mpmath.fsum((mpmath.mpf(f.numerator) / f.denominator) ** norm.p for f in parts)
         return bool(total < mpmath.mpf(radius) ** norm.p)
 
 

@@ -27,7 +27,7 @@ CHOICES = list(product(("low", "seen", "high"), ("up", "best", "down"), (1.0, -1
 
 def true_values(seen: Tensor, s: float) -> tuple[Tensor, Tensor]:
     """The least and the largest v with |seen - v| <= s (1 + |v|), a little inside."""
-    s = s * (1 - SLACK)
+    s = max(0.0, s * (1 - SLACK) - SLACK)
     low = torch.where(seen >= s, (seen - s) / (1 + s), (seen - s) / (1 - s))
     high = torch.where(seen <= -s, (seen + s) / (1 + s), (seen + s) / (1 - s))
     return low, high
@@ -60,7 +60,7 @@ class Chosen:
 
     def profile(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Computed value and gradient length (m,) in the frame of the prediction, and where they keep the assumption."""
-        s, (G, nu) = self.s, self.lengths(t)
+        s, (G, nu) = self.s * (1 - 8 * SLACK), self.lengths(t)
         v = true_values(torch.tensor(self.prediction * self.at[0], dtype=torch.float64), s)[0]
         if self.choice[1] == "up":
             terms = (v.expand_as(t), -G * t, -self.L0 * t**2 / 2, -self.L1 * t**3 / 6)
@@ -92,7 +92,7 @@ class Chosen:
 
 class ChosenScore(Score):
     def __init__(self, chosen: Chosen, L: object) -> None:
-        super().__init__(lambda z: z.flatten(1).sum(1), L, rounding=chosen.s)
+        super().__init__(lambda z: z.flatten(1).sum(1), L, rounding=chosen.s, assume_smooth=True)
         self.chosen = chosen
 
     def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
@@ -137,10 +137,13 @@ def draw(rng: np.random.Generator, norm: Norm, s: float, local: bool) -> tuple[C
     return Chosen(x, rng.choice([-1, 1]) * value, slope, w, L0, L1, s), oracle, m, alpha
 
 
-def along(chosen: Chosen, m: Tensor, radius: float, neighbor: float, rng: np.random.Generator) -> Tensor:
+def along(
+    chosen: Chosen, m: Tensor, radius: float, neighbor: float, rng: np.random.Generator, more: int
+) -> Tensor:
     """Points on the way m within the ball: at its end, behind the change of the label, and anywhere."""
     end = min(radius, 1e9 * (1 + float(chosen.x.abs().sum())))
-    t = [share * end for share in ENDS] + list(end * rng.random(3)) + [(1 + e) * neighbor for e in (1e-12, 1e-6) if neighbor < end]
+    shares = [*ENDS, *rng.random(3), *(1 - 10.0 ** rng.uniform(-13, 0, more))]
+    t = [share * end for share in shares] + [(1 + e) * neighbor for e in (1e-12, 1e-6) if neighbor < end]
     return chosen.x + torch.tensor(t, dtype=torch.float64)[:, None] * m
 
 
@@ -168,7 +171,7 @@ def smooth(bound: str, local: bool = False) -> Callable[[np.random.Generator, No
     return make
 
 
-def certified(model: LocallyBiased, chosen: Chosen, m: Tensor, rng: np.random.Generator, bound: str, choices: list, less: float = 0.0) -> Trial:
+def certified(model: LocallyBiased, chosen: Chosen, m: Tensor, rng: np.random.Generator, bound: str, choices: list, less: float = 0.0, more: int = 0) -> Trial:
     """The trial of one point, x; radii lowered by the share `less` where rounding is not promised."""
     x = chosen.x[None]
     certificate = model.certify(x, bound=bound)
@@ -176,7 +179,7 @@ def certified(model: LocallyBiased, chosen: Chosen, m: Tensor, rng: np.random.Ge
     chosen.prediction, chosen.alpha = certificate.prediction.item(), model.alpha
     if radius.item() == 0:
         return nothing(model.norm)
-    z = along(chosen, m, radius.item(), model.oracle.radius(x, model.norm).item(), rng)
+    z = along(chosen, m, radius.item(), model.oracle.radius(x, model.norm).item(), rng, more)
     note = f"value, slope = {chosen.at}, L = {chosen.L0} + {chosen.L1} R, alpha = {model.alpha}, s = {chosen.s}"
     return Trial(x, certificate.prediction, radius, model.norm, lambda: pursue(model, chosen, z, choices), note)
 
@@ -189,7 +192,7 @@ def lipschitz(rng: np.random.Generator, norm: Norm) -> Trial:
     chosen.L0 = 0.0
     choices = [("seen", "up", 1.0)]
     model = LocallyBiased(ChosenLipschitz(chosen, K), oracle, alpha, norm)
-    return certified(model, chosen, m, rng, "sharp", choices)
+    return certified(model, chosen, m, rng, "sharp", choices, more=60)
 
 
 class ChosenClasses(ClassScores):
@@ -242,7 +245,7 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
         return nothing(norm)
 
     def attack() -> Iterator[Found]:
-        ways = [norm.maximizer(weight[c_class] - weight[s_class])[None]] * 12 + [norm.maximizer(p - points[0]).nan_to_num()[None] for p in points]
+        ways = [norm.maximizer(weight[c_class] - weight[s_class])[None]] * 60 + [norm.maximizer(p - points[0]).nan_to_num()[None] for p in points]
         rows, z = probes(x[None], certificate.radius, norm, ways, rng)
         away = (z != x).any(1)
         yield rows[away], z[away], model.predict(z[away])
