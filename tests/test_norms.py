@@ -233,7 +233,7 @@ def test_maximizer_is_exact_for_every_exponent(p, rng):
 
 @pytest.mark.parametrize("norm", [L1, L2, LINF, Norm(1.001), Norm(1.001).dual, Norm(3)], ids=str)
 def test_upper_bounds_hold_for_vectors_that_were_rounded_differences(norm, rng):
-    """The second assertion is what fails without the share for the difference or for the norm."""
+    """A tenth of the computed norms and more are too small for the exact differences."""
     smaller = 0
     for d in (1, 2, 3) * 30:
         a, b = (rng.normal(size=d) * 10.0 ** rng.uniform(-3, 3, d) for _ in range(2))
