@@ -85,8 +85,9 @@ class Side:
         if M < self.quorum:
             return torch.full_like(self.x[:, 0], torch.inf)
         if paper is None:
-            return self._settled(*self._search(self._floor(), self._visited))
-        return self._settled(*self._search(self._from(paper), partial(self._alone, paper)))
+            near = self.low[:, self.same].topk(self.quorum, largest=False).indices
+            return self._settled(*self._search(near, self._visited))
+        return self._settled(*self._search(paper[:, None], partial(self._alone, paper)))
 
     def _bounds(self, row: Tensor, k: Tensor, j: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         """Bounds of what `bisectors` gives for triples with known gaps."""
@@ -107,17 +108,22 @@ class Side:
         below = self.low[:, self.other] - self.high.gather(1, self.same.start + k[:, None])
         return _quotient(below, far[inverse])
 
-    def _search(self, lower: Tensor, visited: Visit) -> tuple[Pairs, Triples]:
-        """Visit the j with the least lower bounds (n, M) of beta_j, until none can be closer."""
+    def _search(self, near: Tensor, visited: Visit) -> tuple[Pairs, Triples]:
+        """Visit the j with the least lower bounds of beta_j, until none can be closer. The bounds
+        are those of `near` (n, quorum) points of the label alone, by bounds of their gaps for all
+        j, then by the gaps themselves for few."""
+        lower = torch.stack([self._from(k) for k in near.T]).amin(0)
         best = torch.full((len(lower), self.quorum), torch.inf, dtype=lower.dtype).to(lower.device)
         rows = torch.arange(len(lower), device=lower.device)
         seen, step, found = 0, self.quorum, []
         while len(rows) and seen < lower.shape[1]:
-            near = lower[rows].topk(min(step, lower.shape[1] - seen), largest=False)
-            closer = near.values[:, 0] < best[rows, -1]
-            rows, columns, values = rows[closer], near.indices[closer], near.values[closer]
-            place = (values < best[rows, -1:]).nonzero(as_tuple=True)
+            values, columns = lower[rows].topk(min(step, lower.shape[1] - seen), largest=False)
+            closer = values[:, 0] < best[rows, -1]
+            rows, columns, values = rows[closer], columns[closer], values[closer]
             lower[rows[:, None], columns] = torch.inf
+            i, c = (values < best[rows, -1:]).nonzero(as_tuple=True)
+            close = self._least(near, rows[i], columns[i, c]) < best[rows[i], -1]
+            place = i[close], c[close]
             pairs, triples = visited(rows[place[0]], columns[place])
             high = torch.full_like(values, torch.inf)
             high[place] = pairs.high
@@ -126,13 +132,10 @@ class Side:
             seen, step = seen + step, min(2 * step, max(ROUND, self.quorum))
         return _joined(found)
 
-    def _floor(self) -> Tensor:
-        """Values (n, M) that beta_j is not below: those of `quorum` near points of the label alone."""
-        near = self.low[:, self.same].topk(self.quorum, largest=False).indices
-        floor = self._from(near[:, 0])
-        for k in near.T[1:]:
-            floor = torch.minimum(floor, self._from(k))
-        return floor
+    def _least(self, near: Tensor, row: Tensor, j: Tensor) -> Tensor:
+        """What beta_j is not below for the points `near` of the row, by their computed gaps."""
+        found = [self._bounds(row, k, j, self._gap(k, j))[0] for k in near[row].T]
+        return torch.stack(found).amin(0)
 
     def _alone(self, k: Tensor, row: Tensor, j: Tensor) -> tuple[Pairs, Triples]:
         """As `_visited`, where for each row of x one point k (n,) counts."""
