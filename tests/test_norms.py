@@ -152,9 +152,9 @@ def exact_dual(p):
 
 
 def spread(rng, d, size):
-    """A vector of d entries of the magnitude `size` down to a millionth of it, some of them equal."""
+    """A vector of d entries of the magnitude `size` down to a millionth of it, a third of them equal to the largest."""
     v = rng.normal(size=d) * 10.0 ** rng.uniform(-6, 0, d)
-    v[: d // 3] = v[0]
+    v[: d // 3] = v[abs(v).argmax()]
     return torch.from_numpy(v / abs(v).max() * size)
 
 
@@ -255,6 +255,24 @@ def test_norms_can_be_differentiated(norm):
     flat = torch.zeros(1, 2, requires_grad=True)
     norm(flat).sum().backward()
     assert torch.isfinite(flat.grad).all()
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1.0, 255.0, 1e100])
+@pytest.mark.parametrize("p", [1, 1 + 1e-12, 1.001, 1.005, 1.01, 1.5, 3, 1e4, math.inf])
+def test_certificates_for_every_exponent_are_the_formula_from_below(p, scale, rng):
+    """Theorem A, and Theorem B for a linear score, in 60 digits."""
+    points, labels = rng.random((8, 20)) * scale, np.array([1.0, -1.0] * 4)
+    x, a = rng.random((3, 20)) * scale, rng.normal(size=20)
+    oracle, norm, dual = NearestNeighborOracle(points, labels), Norm(p), exact_dual(p) if p > 1 else mpmath.inf
+    own = LocallyBiased(LinearScore(a), oracle, 0.0, norm).certify(x).radius
+    for z, label, found, boundary in zip(x, oracle.label(x).tolist(), oracle.radius(x, norm).tolist(), own.tolist(), strict=True):
+        same, other = points[labels == label], points[labels != label]
+        with mpmath.workdps(60):
+            rho = {tuple(v): mpmath.fsum((mpmath.mpf(s) - mpmath.mpf(t)) ** 2 for s, t in zip(z.tolist(), v.tolist(), strict=True)) for v in points}
+            expected = min(max((rho[tuple(j)] - rho[tuple(k)]) / 2 / exact_norm(k - j, dual) for k in same) for j in other)
+            linear = abs(mpmath.fsum(mpmath.mpf(s) * mpmath.mpf(t) for s, t in zip(a.tolist(), z.tolist(), strict=True))) / exact_norm(a, dual)
+        assert expected * (1 - 1e-9) <= found <= expected
+        assert linear * (1 - 1e-9) <= boundary <= linear
 
 
 def same_class():
