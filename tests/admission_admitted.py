@@ -95,9 +95,15 @@ def causal(x):
     return (scores.masked_fill(mask, float("-inf")).softmax(-1) @ x).sum((1, 2))
 
 
-def functional(x):
+def functional():
     network = chain(nn.Tanh())
-    return torch.func.functional_call(network, {k: 2 * v for k, v in network.named_parameters()}, (x,))
+    weights = {name: 2 * weight for name, weight in network.named_parameters()}
+    return lambda x: torch.func.functional_call(network, weights, (x,))
+
+
+def checkpointed():
+    network = chain(nn.Tanh())
+    return lambda x: checkpoint(network, x, use_reentrant=False)
 
 
 def recurrent(layer, **options):
@@ -253,7 +259,7 @@ SMOOTH = {
     "constant indices": Case(lambda: rows(lambda x: x[:, [2, 0]] * x.gather(1, torch.zeros(len(x), 2).long()) + x.index_select(1, torch.tensor([1, 1])))),
     "fixed embeddings": Case(lambda: positions, shape=SERIES),
     "mixture of experts": Case(lambda: experts),
-    "functional_call": Case(lambda: functional),
+    "functional_call": Case(functional),
     "vmap": Case(lambda: torch.func.vmap(lambda row: row.sin().prod())),
     "gradients inside": Case(lambda: square_norm_of_gradient),
     "row by row": Case(lambda: lambda x: torch.stack([row.cos().sum() for row in x])),
@@ -265,7 +271,7 @@ SMOOTH = {
     "compiled, warm": Case(lambda: warm(compiled(chain(nn.Tanh()), "aot_eager"))),
     "buffers": Case(lambda: seeded(Standardised)),
     "nested modules": Case(lambda: seeded(Nested)),
-    "checkpointed": Case(lambda: lambda x: checkpoint(chain(nn.Tanh()), x, use_reentrant=False)),
+    "checkpointed": Case(checkpointed),
     "spectral norm": Case(lambda: spectral()),
     "weight norm": Case(lambda: nn.Sequential(parametrizations.weight_norm(chain(nn.Tanh())[0]), nn.Tanh(), chain()[1])),
     "a dataclass": Case(lambda: Ridge(torch.ones(4).double())),

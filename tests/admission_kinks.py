@@ -23,6 +23,19 @@ class HiddenReLU(torch.autograd.Function):
         return gradient * (x > 0)
 
 
+class HiddenSine(torch.autograd.Function):
+    """A sine whose operations are smooth, and whose backward no operation shows."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0].cos()
+
+
 class Reversal(torch.autograd.Function):
     """The identity with the gradient reversed, as for domain adaptation."""
 
@@ -159,7 +172,8 @@ KINKS = {
     "softsign of other coordinates": Case(lambda: rows(lambda x: x / (1 + x.abs().flip(1))), "abs|div"),
     "softsign of the first": Case(lambda: rows(lambda x: x / (1 + x.abs()[:, :1])), "abs|div"),
     "ReLU squared times a ReLU": Case(lambda: rows(lambda x: x.relu() ** 2 * x.flip(1).relu()), RELU),
-    "a custom function": Case(lambda: rows(HiddenReLU.apply), "HiddenReLU"),
+    "a custom function": Case(lambda: rows(HiddenReLU.apply), "HiddenReLU|gt"),
+    "a custom function of smooth operations": Case(lambda: rows(HiddenSine.apply), "HiddenSine"),
     "scripted ReLU, cold": Case(lambda: scripted(chain(nn.ReLU())), RELU),
     "scripted ReLU, warm": Case(lambda: warm(scripted(chain(nn.ReLU()))), RELU),
     "traced ReLU, warm": Case(lambda: warm(traced(chain(nn.ReLU()))), RELU),
