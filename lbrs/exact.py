@@ -97,8 +97,8 @@ class _Model:
         self.points, self.groups = points[first], {y: np.flatnonzero(labels[first] == y) for y in np.unique(labels[first])}
         self.box = (0.0, 1 / self.scale) if box else (-np.inf, np.inf)
         self.rounding = (min(len(a), 40) + 8) * EPS  # of a sum of rounded products, which NumPy sums pairwise, in blocks of 128
-        slope = float(norm.dual(score.weight.flatten())) or 1.0
-        self.w, b = a / slope, score.bias / slope / self.scale
+        slope = float(score.slope(norm)) or 1.0
+        self.w, b = a * score._unit / slope, score.bias * score._unit / slope / self.scale
         self.alpha = min(self.classifier.alpha / self.scale, FAR)
         self.R = np.clip((self.x * self.w).sum(1) + b, -FAR, FAR)
         size = np.minimum(abs(self.x * self.w).sum(1) + abs(b), FAR)

@@ -9,7 +9,7 @@ from lbrs._checks import array, batch, classes, number
 from lbrs.certificates import Certificate, round_down, theorem_m
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
-from lbrs.rounding import EPS, affine_scores, affine_slope, lipschitz_score
+from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_score
 from lbrs.scores import Score
 
 
@@ -25,8 +25,9 @@ class ClassScores(Score):
 
     def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
         """The scores `h` (n, C) at `x`, moved against the class `predicted` (n,) by what rounding can do at x and within the ball."""
-        size = (h.amax(1) - h.amin(1)).abs()
-        return h.scatter_add(1, predicted[:, None], -lipschitz_score(size, alpha, K, self.rounding)[:, None])
+        gap = h.gather(1, predicted[:, None]) - h
+        lowered = least(gap, self.rounding) - lipschitz_score(alpha, K, self.rounding)
+        return (-lowered).scatter(1, predicted[:, None], 0.0)
 
     def constants(self, pairs: Tensor, norm: Norm) -> Tensor:
         """The constants of the differences (C, C), with what rounding adds to them."""

@@ -13,34 +13,39 @@ def slopes(slope: Tensor, share: float) -> tuple[Tensor, Tensor]:
     return ((slope - share) / (1 + share)).clamp(min=0) * (1 - 4 * EPS), (slope + share) / (1 - share) * (1 + 4 * EPS)
 
 
-def general_score(size: Tensor, slope: Tensor, reach: Tensor, alpha: float, L: float | Tensor, share: float, slope_share: float) -> Tensor:
-    """How much f^mu(x) (g +- alpha ||grad g||) may seem larger, at x and at any z with ||z - x|| <= reach, than it is.
+def least(value: Tensor, share: float) -> Tensor:
+    """The least v with |fl(v) - v| <= s (1 + |v|), given the computed `value` fl(v), any shape; `share` s < 1.
 
-    Lemma. Let |fl(g) - g| <= s (1 + |g|) and |fl(G) - G| <= s' (1 + G), G = ||grad g||_*, at x and at z, and let grad g be
-    L-Lipschitz. With t = ||z - x||: |g(x)| <= V = (|fl g(x)| + s)/(1 - s), |g(z)| <= V + G t + L t^2/2 and G(z) <= G + L t. So
-    fl(g) at x is off by at most s (1 + V), at z by s (1 + V + G t + L t^2/2), and alpha fl(G) at z, compared with |fl(g)| by a
-    rounded quotient, by alpha (s' + 2 eps)(1 + G + L t). The error of fl(G) at x is in the ends of `slopes`.
-
-    Parameters: `size` |fl g(x)|, `slope` the upper end of G, `reach`, each (n,); `share` s, `slope_share` s' < 1. Returns (n,).
+    Lemma. For v >= 0 fl(v) <= v + s (1 + v), so v >= (fl(v) - s)/(1 + s); for v < 0 fl(v) <= v (1 - s) + s.
     """
-    value = (size + share) / (1 - share)
-    there = value + slope * reach + L * reach**2 / 2
-    turning = 1 + slope + L * reach
-    plain = 8 * EPS * (value + alpha * slope)
-    return (share * (2 + value + there) + alpha * (slope_share + CHOICE) * turning + plain).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    over = value - share
+    return torch.where(over >= 0, over / (1 + share), over / (1 - share)) - 4 * EPS * value.abs()
 
 
-def lipschitz_score(size: Tensor, alpha: float, K: float, share: float) -> Tensor:
-    """How much f^mu(x) (h +- alpha K) may seem larger, at x and within its certified ball, than it is.
+def general_score(slope: Tensor, reach: Tensor, alpha: float, L: float | Tensor, share: float, slope_share: float) -> Tensor:
+    """By how much s g(z) +- alpha ||grad g(z)||_* must exceed 0, for any z with ||z - x|| <= reach, so that the computed one does, too.
 
-    Lemma. Let |fl(h) - h| <= s (1 + |h|) at x and at z, and h be K-Lipschitz. The certified radius is at most |h(x)|/K + alpha, so
-    |h(z)| <= 2 |h(x)| + alpha K; the errors at x and at z add to at most s (2 + 3 |h(x)| + alpha K). Comparing h with alpha K costs a few
-    eps of their sizes. The same holds for differences of scores h_s - h_c with K their constant.
+    Lemma. Let |fl(g) - g| <= s (1 + |g|) and |fl(G) - G| <= s' (1 + G), G = ||grad g||_*, s <= s' < 1. Write A = +-g + y alpha G for the true
+    margin at z. If y = +1 and g speaks against it, |g| <= alpha G, so the computed margin is at least A - s (1 + alpha G) - alpha s' (1 + G).
+    If y = +1 and g speaks for it, it is at least (1 - s') A - s - alpha s'. If y = -1, g = A + alpha G speaks for it, and the computed margin is
+    at least (1 - s) A - s (1 + alpha G) - alpha s' (1 + G). So A > (s (1 + alpha G) + alpha s' (1 + G))/(1 - s') suffices. Since grad g is
+    L-Lipschitz, G(z) <= G(x) + L reach. The rounded quotient |g|/G that is compared with alpha counts as an error of G.
 
-    Parameters: `size` >= |fl h(x)| (n,); `alpha`, `K` >= 0; `share` s < 1. Returns (n,).
+    Parameters: `slope` (n,), at least G(x); `reach` (n,); `share` s and `slope_share` s' < 1. Returns (n,).
     """
-    value = (size + share) / (1 - share)
-    return share * (2 + 3 * value + alpha * K) + 16 * EPS * (value + alpha * K)
+    there = slope + L * reach
+    error = share * (1 + alpha * there) + alpha * (slope_share + CHOICE) * (1 + there)
+    error = error / (1 - slope_share) + 8 * EPS * alpha * there
+    return error.nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
+def lipschitz_score(alpha: float, K: float, share: float) -> float:
+    """By how much s h(z) +- alpha K must exceed 0 so that the computed one does, too, |fl(h) - h| <= s (1 + |h|).
+
+    Lemma. That of `general_score` with the exact slope K: (s (1 + alpha K))/(1 - s), and a few eps of alpha K for the comparison. The same holds
+    for differences of scores h_s - h_c, with a bias of at most alpha K.
+    """
+    return share * (1 + alpha * K) / (1 - share) + 16 * EPS * alpha * K
 
 
 def affine_scores(sizes: Tensor, d: int) -> Tensor:

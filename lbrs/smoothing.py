@@ -11,7 +11,7 @@ from lbrs.certificates import Certificate, radius_against, round_down, sign_awar
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
 from lbrs.presmoothing import lowest_radius_along
-from lbrs.rounding import EPS, general_score, slopes
+from lbrs.rounding import EPS, general_score, least, slopes
 from lbrs.scores import Constant, Linearization, LinearScore, Score
 
 BOUNDS = ("sharp", "paper", "exact")
@@ -179,12 +179,12 @@ class LocallyBiased:
     def _theorem_e(self, x: Tensor, value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, L: float | Tensor) -> Tensor:
         """Theorem E' for g and grad g as computed: value less allowance, over all slopes that the computed one allows."""
         share, alpha = self.score_function.rounding, self.alpha
-        loose = share + 2 * self.norm.dual.rounding(x[:1].numel() or 1)
-        low, high = slopes(slope, loose)
+        loose = (1 + share) * 2 * self.norm.dual.rounding(x[:1].numel() or 1) + share
+        (low, high), value = slopes(slope, loose), least(value, share)
 
         def safe(radius: Callable[[Tensor], Tensor]) -> Tensor:
             reach = radius(value)
-            allowance = general_score(value.abs(), high, reach, alpha, L, share, loose)
+            allowance = general_score(high, reach, alpha, L, share, loose)
             return torch.minimum(reach, radius(value - allowance)) * (1 - 64 * EPS)
 
         along = safe(lambda v: lowest_radius_along(v, low, high, alpha, L))
