@@ -4,7 +4,7 @@ import copy
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lbrs._checks import number
 from lbrs.arithmetic import Arithmetic
@@ -40,12 +40,12 @@ def rounding_errors(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, 
     g is the output of `network` in real arithmetic with its weights as `dtype` stores them, at the exact x; fl(g) is what torch computes
     in `dtype` from x rounded to it. The sizes of numbers and of their errors are carried forward through the layers, and back for the
     gradient. With u half an eps of the type, a sum of n rounded products, in any order and with sums kept in no better a type, is off by
-    at most ((1 + u)^(n+1) - 1) sum |terms| (Higham 2002, Section 3.1), an activation by |s'| times the error of its argument and its own
+    at most ((1 + u)^n - 1) sum |terms|, u more with a bias (Higham 2002, Section 3.1), an activation by |s'| times the error of its argument and its own
     (`lbrs.arithmetic`), and every operation by what underflow or a flush to zero costs.
 
     Parameters: `network` and `shape` as for `lbrs.modules.steps`; `norm`; `domain` > 0; `dtype`, float64, float32, bfloat16 or float16,
     that of the network by default. Raises ValueError or TypeError for other networks, and where a number may leave the range of `dtype`.
-    On a GPU only float64 is taken: elsewhere TF32 and transforms in place of sums are possible, of which this bound knows nothing.
+    On a GPU only float64 is taken: in other types TF32 and transforms in place of sums are possible there, which this does not bound.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
     >>> value, gradient = rounding_errors(network, (2,), L2)
@@ -57,11 +57,7 @@ def rounding_errors(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, 
     kind = Arithmetic(_type(network, dtype))
     with torch.no_grad():
         chain = exact(owned(network, kind.dtype), shape)
-        size = torch.full((1, *shape), domain, dtype=torch.float64)
-        bounds = (size, torch.zeros_like(size))
-        if kind.dtype != torch.float64:
-            bounds = (size, kind.grows(1) * size + kind.floor)
-        kept = []
+        bounds, kept = _entered(torch.full((1, *shape), domain, dtype=torch.float64), kind), []
         for step in chain:
             _within(bounds, kind, domain)
             kept.append(bounds[1])
@@ -77,6 +73,12 @@ def rounding_errors(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, 
             slopes = (q.reshape_as(error), off.reshape_as(error))
         _within(slopes, kind, domain)
         return value, norm.dual(slopes[1].flatten(1)).item() * UP
+
+
+def _entered(size: Tensor, kind: Arithmetic) -> Bounds:
+    """The bounds of x as the network sees it: float64 numbers rounded to its type."""
+    error = torch.zeros_like(size) if kind.dtype == torch.float64 else kind.grows(1) * size + kind.floor
+    return size, error
 
 
 def _type(network: nn.Sequential, dtype: torch.dtype | None) -> torch.dtype:

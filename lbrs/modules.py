@@ -60,14 +60,15 @@ class Map:
         return inner, module.weight.numel() // (self.shape[0] if isinstance(module, nn.Conv2d) else inner)
 
     def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
-        """The bounds of W u + b from those of u: each product passes at most terms + 1 roundings."""
+        """The bounds of W u + b from those of u: of n products, each passes at most n roundings, and one more with a bias."""
         (size, error), count = bounds, self.terms[0]
+        roundings = count + (getattr(self.module, "bias", None) is not None)
         exact = self(size, absolute=True)
         exact = exact + self.bias(exact)
         wrong = self(error, absolute=True)
         given = exact + wrong
         lost = 2 * count + 2 + self(torch.ones_like(size), absolute=True) + count * (size + error).max()
-        result = wrong + kind.grows(count + 1) * given + kind.floor * lost
+        result = wrong + kind.grows(roundings) * given + kind.floor * lost
         return exact, result
 
     def backward(self, bounds: Bounds, kept: Tensor, kind: Arithmetic) -> Bounds:
@@ -75,7 +76,7 @@ class Map:
         (q, off), count = bounds, self.terms[1]
         exact, wrong = self.back(q), self.back(off)
         lost = 2 * count + 2 + self.back(torch.ones_like(q)) + count * (q + off).max()
-        return exact, wrong + kind.grows(count + 1) * (exact + wrong) + kind.floor * lost
+        return exact, wrong + kind.grows(count) * (exact + wrong) + kind.floor * lost
 
 
 @dataclass(frozen=True)
