@@ -7,10 +7,10 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
-from lbrs.oracle_distances import EPS, TINY, of_product
+from lbrs.oracle_distances import TINY, of_product
 
 ROOM = 1e-12
-"""The share by which bounds from powers and quotients are widened; their rounding is below 1e-13."""
+"""The share by which bounds are widened for the rounding of ranges, powers and quotients, below 1e-14."""
 
 
 class Gaps:
@@ -27,7 +27,7 @@ class Gaps:
             above = points[part] - self.low
             size.append(above.sum(1))
             reach.append(torch.maximum(above, high - points[part]).amax(1))
-        self.size, self.reach = torch.cat(size), torch.cat(reach) * (1 + 4 * EPS)
+        self.size, self.reach = torch.cat(size), torch.cat(reach)
 
     def bounds(self, rows: Tensor, columns: slice, norm: Norm) -> tuple[Tensor, Tensor]:
         """Numbers (n, m) below and above ||x_i - x_j|| for i in `rows` (n,) and j in `columns`.

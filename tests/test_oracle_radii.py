@@ -1,0 +1,341 @@
+"""Neighbour radii against exact arithmetic; what they may depend on; their allowances, one by one."""
+
+import copy
+import itertools
+import math
+import pickle
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+import lbrs.oracle_distances
+import lbrs.oracle_gaps
+import lbrs.oracle_radii
+import lbrs.oracles
+from lbrs import L1, L2, LINF, NearestNeighborOracle, Norm
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NORMS = [L1, L2, LINF, Norm(3), Norm(1.5)]
+DIGITS = 150
+
+
+def length(v, norm):
+    """The dual norm of a list of fractions, to many digits."""
+    v = [Decimal(abs(t).numerator) / Decimal(abs(t).denominator) for t in v]
+    if norm.p in (1, math.inf):
+        return max(v) if norm.p == 1 else sum(v)
+    p = Decimal(norm.p)
+    q = p / (p - 1)
+    return sum(t**q for t in v if t) ** (1 / q) if any(v) else Decimal(0)
+
+
+def exact_radius(x, points, labels, norm, k, paper=False):
+    """The label and the radius of Theorem A, K or (`paper`) 8 at one point, to many digits."""
+    x, points = [Fraction(v) for v in x], [[Fraction(v) for v in p] for p in points]
+    rho = [sum((s - t) ** 2 for s, t in zip(x, p, strict=True)) for p in points]
+    near = sorted(range(len(points)), key=lambda i: (rho[i], i))[:k]
+    label, quorum = np.sign(sum(labels[i] for i in near)), (k + 1) // 2
+    betas = []
+    for j in (j for j in range(len(points)) if labels[j] == -label):
+        b = []
+        for i in near if paper else (i for i in range(len(points)) if labels[i] == label):
+            gap = length([s - t for s, t in zip(points[i], points[j], strict=True)], norm)
+            top = max(rho[j] - rho[i], Fraction(0))
+            over = Decimal(top.numerator) / Decimal(top.denominator)
+            b.append(over / (2 * gap) if gap else Decimal(0))
+        betas.append(sorted(b)[-quorum])
+    return label, sorted(betas)[quorum - 1] if len(betas) >= quorum else Decimal("inf")
+
+
+def problem(rng, kind, N, d):
+    """Reference points with labels, and a few points: as normal numbers, on a lattice with ties,
+    with duplicates, or in two clusters far apart."""
+    points, x = rng.normal(size=(N, d)), rng.normal(size=(5, d))
+    if kind == "lattice":
+        points, x = rng.integers(-1, 2, (N, d)) * 1.0, rng.integers(-2, 3, (5, d)) / 2
+    if kind == "duplicates":
+        points = points[rng.integers(0, max(1, N // 3), N)]
+    if kind == "clusters":
+        points, x = points + 1e9 * (np.arange(N)[:, None] % 3 == 0), x + 1e9 * (np.arange(5) > 2)[:, None]
+    return points, rng.choice([-1.0, 1.0], N), x
+
+
+@pytest.mark.parametrize("kind", ["normal", "lattice", "duplicates", "clusters"])
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_radii_are_those_of_exact_arithmetic_and_never_above(norm, k, kind):
+    rng, checked = np.random.default_rng(k), 0
+    with localcontext() as context:
+        context.prec = DIGITS
+        for magnitude in (1e-150, 1e-120, 1e-9, 1.0, 1e40, 1e140):
+            points, labels, x = problem(rng, kind, int(rng.integers(k, 10)), int(rng.integers(1, 5)))
+            points, x = points * magnitude, x * magnitude
+            oracle = NearestNeighborOracle(points, labels, k)
+            for bound in ("sharp", "paper")[: 1 + (k == 1)]:
+                found = zip(x, oracle.label(x).tolist(), oracle.radius(x, norm, bound).tolist(), strict=True)
+                for z, label, radius in found:
+                    true, expected = exact_radius(z, points, labels, norm, k, bound == "paper")
+                    assert label == true and Decimal(radius) <= expected
+                    size = Decimal(np.abs(points - z).max())
+                    if magnitude > 1e-140 and expected > Decimal(1e-15) * size:
+                        assert Decimal(radius) >= expected * (1 - Decimal(1e-10))
+                        checked += 1
+    assert checked > 10
+
+
+def many(rng, N=300, d=37, n=40):
+    points, x = rng.random((N, d)).round(1), rng.random((n, d)).round(1)
+    return points, np.where(points[:, 0] > 0.45, 1.0, -1.0), x
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_radii_depend_on_the_point_alone_to_the_last_bit(rng, norm, k):
+    points, labels, x = many(rng)
+    oracle = NearestNeighborOracle(points, labels, k)
+    together = oracle.radius(x, norm)
+    assert (together > 0).any()
+    for other in NORMS:
+        oracle.radius(x[::-1].copy(), other)
+    order = rng.permutation(len(x))
+    assert torch.equal(oracle.radius(x, norm), together)
+    assert torch.equal(oracle.radius(x[order], norm), together[order])
+    assert torch.equal(torch.cat([oracle.radius(z[None], norm) for z in x]), together)
+    new = NearestNeighborOracle(points, labels, k)
+    assert torch.equal(torch.cat([new.radius(z[None], norm) for z in x[::-1]]).flip(0), together)
+
+
+@pytest.mark.parametrize("limit", [1, 1000, 30_000])
+def test_radii_do_not_depend_on_the_chunks_to_the_last_bit(rng, norm, monkeypatch, limit):
+    points, labels, x = many(rng, 60, 5, 20)
+    oracle = NearestNeighborOracle(points, labels)
+    expected = [oracle.radius(x, norm, bound) for bound in ("sharp", "paper")]
+    monkeypatch.setattr(lbrs._checks, "ELEMENTS", limit)
+    for bound, radius in zip(("sharp", "paper"), expected, strict=True):
+        assert torch.equal(oracle.radius(x, norm, bound), radius)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("norm", [L1, L2, LINF], ids=str)
+def test_of_equal_points_a_few_are_kept_and_labels_and_radii_stay(rng, norm, k):
+    points, labels, x = many(rng, 40, 3, 60)
+    points[points == 0] = -0.0
+    times = rng.integers(1, 9, 40)
+    order = rng.permutation(np.arange(40).repeat(times))
+    mixed = np.where(rng.random(len(order)) < 0.2, -1.0, 1.0) * labels[order]
+    oracle = NearestNeighborOracle(points[order] + 0.0, mixed, k)
+    assert torch.equal(oracle.points, torch.from_numpy(points[order]))
+    rows = np.c_[points[order] + 0.0, mixed]
+    counts = np.unique(rows, axis=0, return_counts=True)[1]
+    assert len(oracle._points) == np.minimum(counts, k).sum() < len(order)
+    squares = [[sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(z, p, strict=True)) for p in points] for z in x]
+    for z, row, label, first in zip(x, squares, oracle.label(x).tolist(), oracle.nearest(x).tolist(), strict=True):
+        near = sorted(range(len(order)), key=lambda i: (row[order[i]], i))[:k]
+        assert label == np.sign(mixed[near].sum()) and first == near[0]
+    with localcontext() as context:
+        context.prec = 50
+        for z, radius in zip(x[:1], oracle.radius(x[:1], norm).tolist(), strict=True):
+            expected = exact_radius(z, points[order], mixed, norm, k)[1]
+            assert radius == pytest.approx(float(expected), rel=1e-10, abs=1e-14)
+
+
+def test_rows_with_the_same_code_that_differ_are_kept_apart(monkeypatch):
+    monkeypatch.setattr(torch, "randint", lambda high, size, generator: torch.zeros(size, dtype=torch.int64))
+    points = torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0], [2.0, 1.0]], dtype=torch.float64)
+    kept, place = lbrs.oracle_distances.folded(points, torch.ones(4, dtype=torch.float64), 1)
+    assert torch.equal(points[kept][place], points) and {0, 1} <= set(kept.tolist())
+
+
+class Counted:
+    """`squares`, counting the pairs that it decides."""
+
+    def __init__(self, monkeypatch):
+        self.pairs, self.plain = 0, lbrs.oracle_distances.squares
+        monkeypatch.setattr(lbrs.oracles, "squares", self)
+
+    def __call__(self, a, b):
+        self.pairs += len(a)
+        return self.plain(a, b)
+
+
+@pytest.mark.parametrize("spoil", ["a cell", "rows", "many rows"])
+def test_one_row_does_not_decide_the_cost_of_all(rng, monkeypatch, spoil):
+    points, labels, x = rng.normal(size=(2000, 50)), rng.choice([-1.0, 1.0], 2000), rng.normal(size=(100, 50))
+    labels[1:7] = labels[0]
+    spoiled = points.copy()
+    if spoil == "a cell":
+        spoiled[700, 3] = -(2.0**31)
+    else:
+        spoiled[:: 400 if spoil == "rows" else 2] = points[0]
+        labels[:: 400 if spoil == "rows" else 2] = labels[0]
+    counted = Counted(monkeypatch)
+    found = [NearestNeighborOracle(given, labels).label(x) for given in (points, spoiled)]
+    assert counted.pairs <= 100
+    squares = ((x[:, None] - spoiled) ** 2).sum(-1)
+    assert found[1].tolist() == labels[squares.argmin(1)].tolist()
+
+
+def test_clusters_far_apart_are_decided_by_sums_before_twice_the_precision(rng, monkeypatch):
+    points = rng.normal(size=(400, 20)) + 1e8 * (np.arange(400) % 2)[:, None]
+    x = rng.normal(size=(30, 20)) + 1e8 * (np.arange(30) % 2)[:, None]
+    counted = Counted(monkeypatch)
+    nearest = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], 400)).nearest(x)
+    assert nearest.tolist() == ((x[:, None] - points) ** 2).sum(-1).argmin(1).tolist()
+    assert counted.pairs <= 60
+
+
+def test_a_used_oracle_pickles_and_copies_like_a_new_one(rng):
+    points, labels, x = many(rng)
+    oracle = NearestNeighborOracle(points, labels)
+    new = len(pickle.dumps(oracle))
+    radii = [oracle.radius(x, norm) for norm in NORMS]
+    assert len(pickle.dumps(oracle)) == new < 3 * points.nbytes
+    for again in (pickle.loads(pickle.dumps(oracle)), copy.deepcopy(oracle), copy.copy(oracle)):
+        assert torch.equal(again.label(x), oracle.label(x))
+        assert all(torch.equal(again.radius(x, n), r) for n, r in zip(NORMS, radii, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "images"])
+def test_changes_in_place_after_construction_change_nothing(rng, kind):
+    points, labels, x = many(rng)
+    given = (points.copy(), labels.copy())
+    if kind != "array":
+        given = tuple(torch.from_numpy(values) for values in given)
+    if kind == "images":
+        given = given[0].unflatten(1, (1, 37)), given[1]
+    oracle = NearestNeighborOracle(*given)
+    at = x.reshape(-1, *oracle.shape)
+    label, radius = oracle.label(at), oracle.radius(at, L2)
+    for values in (*given, oracle.points, oracle.labels):
+        values[:] = 1.0
+    assert torch.equal(oracle.points, torch.from_numpy(points))
+    assert torch.equal(oracle.labels, torch.from_numpy(labels))
+    assert torch.equal(oracle.label(at), label) and torch.equal(oracle.radius(at, L2), radius)
+    new = NearestNeighborOracle(points, labels)
+    assert torch.equal(new.radius(x, L2), radius)
+
+
+def test_points_and_labels_of_an_oracle_cannot_be_replaced(rng):
+    oracle = NearestNeighborOracle(*many(rng)[:2])
+    for name in ("points", "labels"):
+        with pytest.raises(AttributeError):
+            setattr(oracle, name, torch.zeros(1))
+
+
+def hard(rng, N=30, d=6):
+    """Points of very different sizes, some nearly equal."""
+    points = rng.normal(size=(N, d)) * 10.0 ** rng.integers(-6, 7, (N, 1))
+    points[N // 2 :] = points[: N // 2] * (1 + 1e-9 * rng.normal(size=(N // 2, d)))
+    return points
+
+
+def outside(rng, norm):
+    """How many bounds of gaps between reference points exact arithmetic breaks."""
+    broken = 0
+    with localcontext() as context:
+        context.prec = 60
+        for points in (hard(rng), rng.choice([0.0, 0.5, 1.0, 3.0], (16, 6)), np.tile(rng.normal(size=(16, 1)), 3)):
+            oracle, dual = NearestNeighborOracle(points, np.ones(len(points))), norm.dual
+            low, high = oracle._gaps.bounds(torch.arange(len(points)), slice(0, len(points)), dual)
+            exact = [[Fraction(v) for v in p] for p in points]
+            for i, j in itertools.product(range(len(points)), repeat=2):
+                true = length([s - t for s, t in zip(exact[i], exact[j], strict=True)], norm)
+                below, above = low[i, j].item(), high[i, j].item()
+                held = above >= 0 and Decimal(below) <= true <= Decimal(above)
+                broken += not held
+    return broken
+
+
+@pytest.mark.parametrize("norm", [*NORMS, Norm(1.001), Norm(50)], ids=str)
+def test_gaps_lie_within_their_bounds(rng, norm):
+    assert outside(rng, norm) == 0
+
+
+def test_gaps_need_the_allowance_of_products_and_that_of_powers(rng, monkeypatch):
+    for name, value, norm in (("of_product", lambda d: 0.0, L2), ("of_product", lambda d: 0.0, LINF), ("ROOM", 0.0, L1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(lbrs.oracle_gaps, name, value)
+            assert outside(np.random.default_rng(0), norm) > 0
+
+
+def wrong_labels(rng):
+    """How many of 1,200 points near bisectors get another first nearest point than in fractions."""
+    wrong = 0
+    for _ in range(30):
+        points = rng.normal(size=(6, 12))
+        x = (points[rng.integers(0, 6, 40)] + points[rng.integers(0, 6, 40)]) / 2
+        found = NearestNeighborOracle(points, [1] * 6).nearest(x).tolist()
+        exact = [[Fraction(v) for v in p] for p in points]
+        for z, i in zip(x, found, strict=True):
+            rho = [sum((Fraction(s) - t) ** 2 for s, t in zip(z, p, strict=True)) for p in exact]
+            wrong += i != rho.index(min(rho))
+    return wrong
+
+
+def test_labels_need_the_allowance_of_products_and_that_of_sums(rng, monkeypatch):
+    assert wrong_labels(rng) == 0
+    for name in ("of_product", "of_sum"):
+        with monkeypatch.context() as patch:
+            patch.setattr(lbrs.oracles, name, lambda d: 0.0)
+            assert wrong_labels(np.random.default_rng(0)) > 0
+
+
+def radii_above(rng):
+    """How many radii are above those of exact arithmetic."""
+    above = 0
+    with localcontext() as context:
+        context.prec = 60
+        for norm in (L1, L2, LINF):
+            points, labels, x = rng.normal(size=(6, 3)), [1, -1, 1, -1, 1, -1], rng.normal(size=(40, 3))
+            radius = NearestNeighborOracle(points, labels).radius(x, norm).tolist()
+            above += sum(Decimal(r) > exact_radius(z, points, labels, norm, 1)[1] for z, r in zip(x, radius, strict=True))
+    return above
+
+
+def test_radii_need_the_allowance_of_gaps_and_of_the_formula(rng, monkeypatch):
+    assert radii_above(rng) == 0
+    monkeypatch.setattr(lbrs.oracle_radii, "EPS", 0.0)
+    monkeypatch.setattr(Norm, "rounding", lambda self, d: 0.0)
+    assert radii_above(np.random.default_rng(0)) > 0
+
+
+def adversary(share, tiny, x, foe):
+    """`squares` as wrong as its promise admits: too far at `x`, too near or too far elsewhere."""
+    plain = lbrs.oracle_distances.squares
+
+    def squares(a, b):
+        high, low = plain(a, b)
+        there = (a != x).any(-1)
+        sign = torch.where((b == foe).all(-1), 1.0, -1.0) * torch.where(there, -1.0, 1.0)
+        return high + low + sign * (share * high + tiny * a.shape[-1]), torch.zeros_like(high)
+
+    return squares
+
+
+def flips(monkeypatch, allowed, share, tiny, size):
+    """How many labels change within the radius under the adversary, with `allowed` allowances."""
+    x, points = torch.tensor([[0.1, 0.2]]).double() * size, torch.tensor([[0.0, 0.0], [1.0, 0.5]]).double() * size
+    with monkeypatch.context() as patch:
+        oracle = NearestNeighborOracle(points, [1, -1])
+        worse = adversary(share, tiny, x[0], points[1])
+        patch.setattr(lbrs.oracle_radii, "squares", worse)
+        patch.setattr(lbrs.oracles, "squares", worse)
+        patch.setattr(lbrs.oracles, "of_product", lambda d: 0.5)
+        patch.setattr(lbrs.oracles, "of_sum", lambda d: 0.5)
+        patch.setattr(lbrs.oracle_radii, "SHARE", share if allowed else 0.0)
+        patch.setattr(lbrs.oracle_radii, "TINY", tiny if allowed else 0.0)
+        radius = oracle.radius(x, L2)
+        way = (points[1] - points[0]) / L2(points[1] - points[0])
+        z = x + radius * (1 - 1e-9) * way
+        return radius.item(), int(oracle.label(z) != oracle.label(x))
+
+
+@pytest.mark.parametrize(("share", "tiny", "size"), [(2.0**-12, 0.0, 1.0), (0.0, 2.0**-1020, 2.0**-506)])
+def test_radii_need_the_allowance_of_squares_at_the_points_of_the_ball(monkeypatch, share, tiny, size):
+    radius, flipped = flips(monkeypatch, True, share, tiny, size)
+    assert radius > 0 and not flipped
+    assert flips(monkeypatch, False, share, tiny, size)[1]
