@@ -6,9 +6,10 @@ from torch import Tensor
 from lbrs import _checks
 from lbrs._checks import batch, integer, number
 from lbrs.certificates import Certificate, round_down, theorem_h
-from lbrs.lipschitz import EPS
 from lbrs.montecarlo import SampledScore, normal_draws, safe_lower
+from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
+from lbrs.rounding import EPS
 from lbrs.scores import Linearization, sign
 
 
@@ -23,6 +24,12 @@ class CohenScore(SampledScore):
     score: f is the sign of this Score, or of this torch callable (n, *shape) -> (n,), with sign 0 = +1. Any network will do.
     sigma: > 0, in the units of x. samples: >= 1, n draws per point. generator: a torch generator on the score's device; None takes torch's own.
     dtype, device, batch_size: as for `Score`, for a callable.
+    noise: "plain", with which certificates hold in real arithmetic, or "sound": they hold for what is computed in floating
+        point, for the classifier that rounds its points to a grid of sigma/65536 (see `lbrs.noise`). The radius is less by
+        1.01 sqrt(d) of its steps, and the confidence pays for n d 2^-48.
+
+    Raises ValueError or TypeError that names the argument; ValueError, of sigma, where the type in which x + eps is
+    computed cannot hold noise of this size.
 
     >>> model = CohenScore(lambda x: x[:, 0], 1.0, 1000, torch.Generator().manual_seed(0))
     >>> low, high = model.interval([[0.5]], confidence=0.999)
@@ -35,14 +42,17 @@ class CohenScore(SampledScore):
         x = batch("x", x)
         counts = torch.zeros(len(x), dtype=torch.int64, device=self.device)
         for m in self.rounds(x, self.samples):
-            for rows, _, values in normal_draws(self.base, x, self.sigma, m, self.generator):
+            for rows, _, values in normal_draws(self.base, x, self.sigma, m, self.generator, self._noise):
                 counts[rows] += (values >= 0).sum(1)
         return counts
 
     def interval(self, x: object, confidence: float = 0.999) -> tuple[Tensor, Tensor]:
-        """Bounds (n,), (n,) of h at `x` (n, *shape) from new draws, see `cohen_interval`."""
+        """Bounds (n,), (n,) of h at `x` (n, *shape) from new draws, see `cohen_interval`; with sound noise, of h at the
+        points of the grid that `x` is rounded to."""
         confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
-        return cohen_interval(self.counts(x), self.samples, self.sigma, confidence)
+        x = batch("x", x)
+        options = {"noise": self.noise, "features": x[:1].numel()}
+        return cohen_interval(self.counts(x), self.samples, self.sigma, confidence, **options)
 
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """h as estimated from new draws, with slope 1 and crossing |h|, at the points `x` (n, *shape)."""
@@ -51,24 +61,46 @@ class CohenScore(SampledScore):
 
     def certify_biased(self, x: Tensor, label: Tensor, neighbor: Tensor, alpha: float, norm: Norm, confidence: float) -> Certificate:
         """`cohen_certificate` at the points `x` (n, *shape), from new draws."""
-        return cohen_certificate(self.counts(x), self.samples, self.sigma, label, neighbor, alpha, confidence)
+        counts, options = self.counts(x), {"noise": self.noise, "features": x[:1].numel()}
+        return cohen_certificate(counts, self.samples, self.sigma, label, neighbor, alpha, confidence, **options)
 
 
-def cohen_interval(counts: Tensor, samples: int, sigma: float, confidence: float = 0.999) -> tuple[Tensor, Tensor]:
+def cohen_interval(
+    counts: Tensor,
+    samples: int,
+    sigma: float,
+    confidence: float = 0.999,
+    *,
+    noise: str = "plain",
+    features: int = 1,
+) -> tuple[Tensor, Tensor]:
     """Bounds (n,), (n,) of sigma PhiInv(p): for each point, both hold with probability at least `confidence`; -inf or inf where nothing is known.
 
     Clopper and Pearson's two-sided interval of p, each side missed with probability at most (1 - confidence)/2, rounded outward.
-    Parameters: `counts` (n,) of +1 in `samples` independent draws; `sigma` > 0; `confidence` in (0, 1).
+    Parameters: `counts` (n,) of +1 in `samples` independent draws; `sigma` > 0; `confidence` in (0, 1); `noise`, with which
+    the counts were drawn, and d `features` of a point, which sound noise needs to know.
     """
     counts, samples = _counts(counts, samples)
     sigma = number("sigma", sigma, low=0, open_low=True)
-    tail = (1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)) / 2
+    error = 1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+    tail = noise_named(noise).spend(error, samples, integer("features", features, low=0)) / 2
     low, high = (sigma * torch.special.ndtri(safe_lower(k, samples, tail)) for k in (counts, samples - counts))
     slack = 1e-12
     return low - slack * (low.abs() + sigma), slack * (high.abs() + sigma) - high
 
 
-def cohen_certificate(counts: Tensor, samples: int, sigma: float, label: object, neighbor: Tensor, alpha: float, confidence: float = 0.999) -> Certificate:
+def cohen_certificate(
+    counts: Tensor,
+    samples: int,
+    sigma: float,
+    label: object,
+    neighbor: Tensor,
+    alpha: float,
+    confidence: float = 0.999,
+    *,
+    noise: str = "plain",
+    features: int = 1,
+) -> Certificate:
     """Theorem H (book: theorem-h) for Cohen's score h = sigma PhiInv(p), in l2: with R the lower end of f^mu(x) h(x),
     the radius is min{R + alpha, max(R_nb, R - alpha)} where f^mu(x) = yhat(x), and else R - alpha. Where the interval of h does not decide
     the sign of h + alpha yhat(x), it abstains.
@@ -77,20 +109,22 @@ def cohen_certificate(counts: Tensor, samples: int, sigma: float, label: object,
     `cohen_interval` holds h(x), does not depend on alpha. So one set of counts serves any number of alphas. A point whose p is below 1/2 for a label +1
     can be certified, where Cohen's certificate abstains or gives the other label.
 
-    Parameters: `counts` (n,) of +1 in `samples` draws; `sigma` > 0; `label` yhat(x) (n,) in {-1, +1}; `neighbor` R_nb (n,) in l2; `alpha` >= 0.
+    Parameters: `counts` (n,) of +1 in `samples` draws; `sigma` > 0; `label` yhat(x) (n,) in {-1, +1}; `neighbor` R_nb (n,) in l2; `alpha` >= 0;
+    `noise`, "plain" or "sound", with which the counts were drawn, and d `features` of a point: R is less by the shift of sound noise.
 
     >>> cohen_certificate(torch.tensor([450]), 1000, 1.0, [1], torch.tensor([2.0]), alpha=1.0).radius
     tensor([0.7422], dtype=torch.float64)
     """
-    low, high = cohen_interval(counts, samples, sigma, confidence)
+    low, high = cohen_interval(counts, samples, sigma, confidence, noise=noise, features=features)
+    used = noise_named(noise)
     label = _checks.labels("label", label, len(low)).to(low)
     neighbor, alpha = _checks.radii("neighbor", neighbor, len(low)).to(low), number("alpha", alpha, low=0)
     plus, minus = low + alpha * label > 0, high + alpha * label < 0
     prediction = plus.double() - minus.double()
     distance = torch.where(plus, low, -high)
-    distance = distance - 8 * EPS * (distance.abs() + alpha)
+    distance = distance - 8 * EPS * (distance.abs() + alpha) - used.shift(sigma, features)
     radius = torch.where(prediction != 0, theorem_h(distance, prediction == label, neighbor, alpha), 0.0)
-    return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorem H (Cohen's score)", "independent normal draws, real arithmetic", float(confidence))
+    return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorem H (Cohen's score)", used.assumption, float(confidence))
 
 
 def _counts(counts: object, samples: int) -> tuple[Tensor, int]:

@@ -8,35 +8,57 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ELEMENTS, integer, number
+from lbrs.noise import PLAIN, PlainNoise, noise_named
 from lbrs.norms import L2, Norm
 from lbrs.scores import Linearization, Score
 
 
-def normal_draws(score: Score, x: Tensor, sigma: float, m: int, generator: torch.Generator | None) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """m values of `score` at x + sigma Z, Z ~ N(0, I), for each point of `x` (n, *shape), a bounded number of noisy points at a time.
+def normal_draws(
+    score: Score,
+    x: Tensor,
+    sigma: float,
+    m: int,
+    generator: torch.Generator | None,
+    noise: PlainNoise = PLAIN,
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """m values of `score` at x + eps, eps ~ N(0, sigma^2 I), for each point of `x` (n, *shape), a
+    bounded number of noisy points at a time.
 
-    Yields the rows, as a slice, of k of the points, with Z (k, m, *shape) and the values (k, m).
+    Yields the rows, as a slice, of k of the points, with what `noise` drew (k, m, *shape) and the
+    values (k, m). Raises ValueError where the type of the sum cannot hold the noise at `x`.
     """
     step = max(1, ELEMENTS // (m * max(1, x[0].numel() if len(x) else 1)))
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
-        part = x[rows].to(score.device, score.dtype)
-        noise = torch.randn(len(part), m, *x.shape[1:], dtype=part.dtype, device=part.device, generator=generator)
-        yield rows, noise, score.raw(torch.add(part[:, None], noise, alpha=sigma).flatten(0, 1)).reshape(len(part), m)
+        part = x[rows]
+        drawn = noise.draw((len(part), m, *x.shape[1:]), score.dtype, score.device, generator)
+        points = noise.around(part, drawn, sigma, score.dtype).flatten(0, 1)
+        yield rows, drawn, score.raw(points).reshape(len(part), m)
 
 
-def refuse_unbounded(values: Tensor) -> Tensor:
-    """`values` themselves, or an error unless all lie in [-1, 1]."""
-    if (values.abs() > 1).any():
-        raise ValueError(f"score must lie in [-1, 1] for normal smoothing, got {values.abs().max().item():g}; use ProbabilityMargin")
-    return values
+def bounded(values: Tensor, score: Score) -> Tensor:
+    """`values` of `score` in [-1, 1], or an error unless they lie there up to rounding.
+
+    What is beyond by at most 16 eps of the lowest type that the score is seen to compute in counts as
+    -1 or 1: a softmax in float32 sums to 1 + 1.2e-7 now and then. The clamped score is the one that
+    is smoothed, at all points alike.
+    """
+    unit = torch.finfo(score.dtype).eps if score.observed is None else score.observed.unit
+    size = values.abs().max().item() if values.numel() else 0.0
+    if not size <= 1 + 16 * unit:
+        raise ValueError(
+            f"score must lie in [-1, 1] for normal smoothing, up to {16 * unit:.2g} for rounding, "
+            f"got {size!r}; use ProbabilityMargin"
+        )
+    return values.clamp(-1, 1) if size > 1 else values
 
 
 class SampledScore(Score):
     """A smooth score that is known through draws of a `base` score under normal noise, and certified in l2 with a confidence.
 
     Parameters: `score`, a Score or a torch callable that becomes one; `sigma` > 0; `samples`, the draws per point; `generator`, on the score's
-    device, or None for torch's own; `dtype`, `device`, `batch_size`, as for `Score`, for a callable.
+    device, or None for torch's own; `dtype`, `device`, `batch_size`, as for `Score`, for a callable;
+    `noise`, "plain" or "sound" (see `lbrs.noise`).
     """
 
     only_norm = L2
@@ -44,7 +66,7 @@ class SampledScore(Score):
     least = 1
 
     def __init__(self, score: Score | Callable[[Tensor], Tensor], sigma: float, samples: int = 10_000, generator: torch.Generator | None = None, *,
-                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 256) -> None:
+                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 256, noise: str = "plain") -> None:
         if not isinstance(score, Score) and not callable(score) or isinstance(score, SampledScore):
             raise TypeError(f"score must be a Score or map a tensor (n, *shape) to (n,), got {type(score).__name__}")
         self.base = score if isinstance(score, Score) else Score(score, dtype=dtype, device=device, batch_size=batch_size)
@@ -54,6 +76,8 @@ class SampledScore(Score):
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
         self.generator = generator
+        self.noise = noise
+        self._noise = noise_named(noise)
 
     def value(self, x: object) -> Tensor:
         """An estimate of the smooth score at the points `x` (n, *shape), from new draws, as float64 (n,)."""

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from lbrs._checks import ELEMENTS, batch, integer, number
 from lbrs.certificates import Certificate, round_down, theorem1
-from lbrs.montecarlo import ConfidenceSequence, SignEstimate, normal_draws, refuse_unbounded, sequential_sign
+from lbrs.montecarlo import ConfidenceSequence, SignEstimate, bounded, normal_draws, sequential_sign
+from lbrs.noise import noise_named
 from lbrs.norms import L2
 from lbrs.scores import Score
 
@@ -22,9 +23,14 @@ class NormalSmoothing:
     score: the base score, such as `ProbabilityMargin`. sigma: > 0, in the units of x.
     samples: >= 1, the most draws of eps per point. generator: a torch generator on the score's device; None takes torch's own.
     error: in (0, 1), how often at most a decided prediction may be wrong.
+    noise: "plain" or "sound", as for `CohenScore`.
+
+    Raises ValueError or TypeError that names the argument; ValueError, of sigma, where the type in which x + eps is
+    computed cannot hold noise of this size.
     """
 
-    def __init__(self, score: Score, sigma: float, samples: int = 1000, generator: torch.Generator | None = None, *, error: float = 1e-3) -> None:
+    def __init__(self, score: Score, sigma: float, samples: int = 1000, generator: torch.Generator | None = None, *,
+                 error: float = 1e-3, noise: str = "plain") -> None:
         if not isinstance(score, Score):
             raise TypeError(f"score must be a Score, got {type(score).__name__}; wrap a torch callable as Score(function)")
         if generator is not None and not isinstance(generator, torch.Generator):
@@ -34,6 +40,8 @@ class NormalSmoothing:
         self.samples = integer("samples", samples, low=1)
         self.generator = generator
         self.error = number("error", error, low=0, high=1, open_low=True, open_high=True)
+        self.noise = noise
+        self._noise = noise_named(noise)
 
     def estimate(self, x: object) -> SignEstimate:
         """The sign of g^mu at `x` (n, *shape) by sequential sampling, with what was decided and how many draws it took."""
@@ -52,19 +60,21 @@ class NormalSmoothing:
 
     def _estimate(self, x: Tensor, sigmas: Tensor) -> SignEstimate:
         """The signs at the points `x` for all `sigmas`, a stream for each pair, sigma varying fastest."""
-        score = self.score_function
-        x, sigmas = x.to(score.device, score.dtype), sigmas.to(score.device, score.dtype)
+        score, used = self.score_function, self._noise
+        points, sigmas = x.to(score.device), sigmas.to(score.device)
+        error = used.spend(self.error, self.samples, x[:1].numel())
 
         def draw(rows: Tensor, m: int) -> Tensor:
-            points, where = rows.div(len(sigmas), rounding_mode="floor").unique(return_inverse=True)
-            noise = torch.randn(len(points), m, *x.shape[1:], dtype=x.dtype, device=x.device, generator=self.generator)
+            seen, where = rows.div(len(sigmas), rounding_mode="floor").unique(return_inverse=True)
+            drawn = used.draw((len(seen), m, *x.shape[1:]), score.dtype, score.device, self.generator)
             pieces = []
             for part in torch.arange(len(rows), device=rows.device).split(max(1, ELEMENTS // (m * max(1, x[0].numel())))):
-                eps = noise[where[part]] * sigmas[rows[part] % len(sigmas)].reshape(-1, *[1] * x.ndim)
-                pieces.append(score.raw(eps.add_(x[points[where[part]]][:, None]).flatten(0, 1)).reshape(len(part), m))
-            return refuse_unbounded(torch.cat(pieces))
+                place, sigma = where[part], sigmas[rows[part] % len(sigmas)]
+                noisy = used.around(points[seen[place]], drawn[place], sigma, score.dtype)
+                pieces.append(score.raw(noisy.flatten(0, 1)).reshape(len(part), m))
+            return bounded(torch.cat(pieces), score)
 
-        return sequential_sign(draw, len(x) * len(sigmas), samples=self.samples, error=self.error, device=score.device)
+        return sequential_sign(draw, len(x) * len(sigmas), samples=self.samples, error=error, device=score.device)
 
     def predict(self, x: object) -> Tensor:
         """f^mu(x) in {-1, +1} for `x` (n, *shape), as float64 (n,): wrong with probability at most `error` where decided, see `estimate`."""
@@ -86,19 +96,23 @@ class NormalSmoothing:
         """
         confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
         x = batch("x", x)
-        sequence = ConfidenceSequence(len(x), 1 - confidence, self.score_function.device)
+        error = self._noise.spend(1 - confidence, self.samples, x[:1].numel())
+        sequence = ConfidenceSequence(len(x), error, self.score_function.device)
         for m in self._rounds():
             sequence.update((self._draw(x, m) + 1) / 2)
         plus, minus = sequence.lower > 0.5, sequence.upper < 0.5
         prediction = plus.double() - minus.double()
         lower = torch.where(prediction > 0, sequence.lower, torch.where(prediction < 0, 1 - sequence.upper, 0.5))
-        return Certificate(prediction, round_down(theorem1(lower, self.sigma)), L2, "probabilistic", "Theorem 1",
-                           "g in [0, 1]^2, independent normal draws", confidence)
+        radius = (theorem1(lower, self.sigma) - self._noise.shift(self.sigma, x[:1].numel())).clamp(min=0)
+        assumption = f"g in [0, 1]^2, {self._noise.assumption}"
+        return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorem 1", assumption, confidence)
 
     def _rounds(self) -> list[int]:
         return [min(64, self.samples - done) for done in range(0, self.samples, 64)]
 
     def _draw(self, x: Tensor, m: int) -> Tensor:
         """m values of g(x + eps) at each point of `x`, as (n, m)."""
-        parts = [values for _, _, values in normal_draws(self.score_function, x, self.sigma, m, self.generator)]
-        return refuse_unbounded(torch.cat(parts) if parts else x.new_zeros(0, m))
+        score = self.score_function
+        draws = normal_draws(score, x, self.sigma, m, self.generator, self._noise)
+        parts = [values for _, _, values in draws]
+        return bounded(torch.cat(parts) if parts else x.new_zeros(0, m), score)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lbrs._checks import batch, labels, number, radii
+from lbrs._checks import batch, integer, labels, number, radii
 from lbrs.certificates import Certificate, radius_against, radius_along, round_down, sign_aware, theorem_g
-from lbrs.montecarlo import SampledScore, empirical_bernstein, normal_draws, refuse_unbounded
+from lbrs.montecarlo import SampledScore, bounded, empirical_bernstein, normal_draws
+from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
 from lbrs.scores import Linearization, sign
 
@@ -37,7 +38,7 @@ class GaussianScore(SampledScore):
     ----------
     score: g0, a Score or torch callable with values in [-1, 1]. sigma: > 0, in the units of x.
     samples: >= 2, draws per point. generator: a torch generator on the score's device; None takes torch's own.
-    dtype, device, batch_size: as for `Score`, for a callable.
+    dtype, device, batch_size: as for `Score`, for a callable. noise: "plain" or "sound", as for `CohenScore`.
 
     Raises ValueError or TypeError that names the argument; ValueError when g0 leaves [-1, 1].
 
@@ -62,14 +63,19 @@ class GaussianScore(SampledScore):
         sinh(lr)/r grows with r, the best b is 1 for r > c and -1 for r < c, with the c that gives m. Then E exp(lW) <= exp(l^2/2) F(l),
         F(l) = 2(Phi(l - c) + Phi(l + c) - Phi(l)), F(0) = 1, F'(0) = m, and F''(l) <= 4 phi(1), because |v phi(v)| <= phi(1) and (l + c) phi(l + c) >= 0.
         So F(l) <= 1 + m l + 2 phi(1) l^2 <= exp(m l + 2 phi(1) l^2). For l < 0 take -a.
+
+        With sound noise g is that of the points of the grid which `x` is rounded to, and g0 depends on Z through E = round(r Z) only. So
+        mu = E[g0 E[Z | E]], the means of g0 E[Z | E] keep the bound for W by Jensen's inequality, and those of g0 E/r, which are computed,
+        are within `bias` of them in l2: it is added to t_1 and t_2.
         """
         confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
         x = batch("x", x)
-        error = 1 - confidence
+        error = self._noise.spend(1 - confidence, self.samples, x[:1].numel())
         sums, means = self._draw(x)
         low, high = (2 * bound - 1 for bound in empirical_bernstein(*sums, self.samples, error / 2))
         size, product = torch.linalg.vector_norm(means[0], dim=1), (means[0] * means[1]).sum(1)
-        t1, t2 = (math.sqrt(2 * SPREAD * math.log(6 / error) / n) for n in self._halves())
+        bias = self._noise.bias(x[:1].numel())
+        t1, t2 = (math.sqrt(2 * SPREAD * math.log(6 / error) / n) + bias for n in self._halves())
         below = torch.where(size > 0, product / torch.where(size > 0, size, 1.0) - t2, 0.0).clamp(min=0)
         above = (t1 + (t1**2 + 4 * (product + size * t2)).clamp(min=0).sqrt()) / 2
         middle = torch.where((low <= 0) & (high >= 0), 0.0, torch.minimum(low.abs(), high.abs())).clamp(max=1)
@@ -87,7 +93,8 @@ class GaussianScore(SampledScore):
 
     def certify_biased(self, x: Tensor, label: Tensor, neighbor: Tensor, alpha: float, norm: Norm, confidence: float) -> Certificate:
         """`gaussian_certificate` at the points `x` (n, *shape), from new draws."""
-        return gaussian_certificate(self.estimate(x, confidence), label, neighbor, alpha, self.sigma)
+        found, features = self.estimate(x, confidence), x[:1].numel()
+        return gaussian_certificate(found, label, neighbor, alpha, self.sigma, noise=self.noise, features=features)
 
     def _halves(self) -> tuple[int, int]:
         return self.samples // 2, self.samples - self.samples // 2
@@ -98,20 +105,31 @@ class GaussianScore(SampledScore):
         means = torch.zeros(2, *x.flatten(1).shape, dtype=torch.float64, device=self.device)
         for half, samples in enumerate(self._halves()):
             for m in self.rounds(x, samples):
-                for rows, noise, values in normal_draws(self.base, x, self.sigma, m, self.generator):
-                    share = (refuse_unbounded(values) + 1) / 2
+                for rows, drawn, values in normal_draws(self.base, x, self.sigma, m, self.generator, self._noise):
+                    values = bounded(values, self.base)
+                    noise, share = self._noise.normal(drawn), (values + 1) / 2
                     sums[:, rows] += torch.stack([share.sum(1), share.square().sum(1)])
                     means[half, rows] += (values[:, None] @ noise.flatten(2).to(values))[:, 0] / samples
         return sums, means
 
 
-def gaussian_certificate(found: Estimate, label: object, neighbor: object, alpha: float, sigma: float) -> Certificate:
+def gaussian_certificate(
+    found: Estimate,
+    label: object,
+    neighbor: object,
+    alpha: float,
+    sigma: float,
+    *,
+    noise: str = "plain",
+    features: int = 1,
+) -> Certificate:
     """Theorem E' (book: theorem-e-prime) for g = g0 * N(0, sigma^2 I), |g0| <= 1, in l2, with L from Theorem G and
     g and ||grad g|| known to lie in the intervals `found`.
 
     Where these do not decide the sign of g + alpha yhat(x) ||grad g||, it abstains. For each point the statement holds with the confidence of `found`,
     for all alphas at once, so that one set of draws serves any number of them.
-    Parameters: `found`; `label` yhat(x) (n,) in {-1, +1}; `neighbor` R_nb (n,) in l2; `alpha` >= 0; `sigma` > 0.
+    Parameters: `found`; `label` yhat(x) (n,) in {-1, +1}; `neighbor` R_nb (n,) in l2; `alpha` >= 0; `sigma` > 0;
+    `noise`, with which it was found, and d `features` of a point: both distances are less by the shift of sound noise.
     """
     label = labels("label", label, len(found.low)).to(found.low)
     neighbor, alpha, L = radii("neighbor", neighbor, len(label)).to(label), number("alpha", alpha, low=0), theorem_g(sigma)[1] * (1 + 1e-12)
@@ -121,8 +139,11 @@ def gaussian_certificate(found: Estimate, label: object, neighbor: object, alpha
     value = torch.where(prediction > 0, found.low, -found.high)
     against = radius_against(value, found.slope_high, alpha, L)
     along = lowest_radius_along(value, found.slope_low, found.slope_high, alpha, L)
-    radius = torch.where(prediction != 0, sign_aware(along, against, prediction == label, neighbor) * (1 - 1e-12), 0.0)
-    assumption = "g0 in [-1, 1], independent normal draws, real arithmetic"
+    used = noise_named(noise)
+    shift = used.shift(sigma, integer("features", features, low=0))
+    safe = sign_aware(along - shift, against - shift, prediction == label, neighbor)
+    radius = torch.where(prediction != 0, safe * (1 - 1e-12), 0.0)
+    assumption = f"g0 in [-1, 1], {used.assumption}"
     return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorems E' and G", assumption, found.confidence)
 
 

@@ -7,7 +7,15 @@ import pytest
 import torch
 from scipy.stats import binom, binomtest
 
-from lbrs.montecarlo import ConfidenceSequence, SignTest, clopper_pearson, empirical_bernstein, sequential_sign
+from lbrs import GaussianScore, NormalSmoothing, Score
+from lbrs.montecarlo import (
+    ConfidenceSequence,
+    SignTest,
+    bounded,
+    clopper_pearson,
+    empirical_bernstein,
+    sequential_sign,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -239,3 +247,51 @@ def test_the_bernstein_bounds_shrink_faster_for_less_spread():
             low, high = empirical_bernstein(total, squares, n, 0.01)
             widths[spread, n] = (high - low).item()
     assert widths[0.0, 10_000] < widths[0.25, 10_000] / 8 and widths[0.0, 10_000] < widths[0.0, 100] / 90
+
+
+def constant(value, dtype):
+    return Score(lambda z: torch.full_like(z[:, 0], value) + 0 * z[:, 0], dtype=dtype)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize(
+    ("dtype", "steps"), [(torch.float32, 1), (torch.float32, 16), (torch.float64, 16)]
+)
+def test_a_score_that_is_beyond_one_by_rounding_counts_as_one(dtype, steps, side):
+    """Softmax in float32 sums to 1 + 1.2e-7 now and then."""
+    score = constant(side * (1 + steps * torch.finfo(dtype).eps), dtype)
+    generator = torch.Generator().manual_seed(0)
+    assert NormalSmoothing(score, 0.5, 100, generator).score([[0.0]]).item() == side
+    certificate = NormalSmoothing(score, 0.5, 4000, generator).certify([[0.0]])
+    assert certificate.prediction.item() == side
+    found = GaussianScore(score, 0.5, 4000, generator).estimate([[0.0]])
+    assert found.low <= side <= found.high and max(-found.low, found.high) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "beyond"), [(torch.float32, 17 * 2.0**-23), (torch.float64, 17 * 2.0**-52)]
+)
+def test_a_score_further_beyond_one_is_refused_with_all_its_digits(dtype, beyond):
+    score = constant(1 + beyond, dtype)
+    for call in (
+        lambda: NormalSmoothing(score, 0.5, 20).predict([[0.0]]),
+        lambda: NormalSmoothing(score, 0.5, 20).score([[0.0]]),
+        lambda: GaussianScore(score, 0.5, 20).estimate([[0.0]]),
+    ):
+        with pytest.raises(ValueError, match="^score must lie") as caught:
+            call()
+        assert repr(1 + beyond) in str(caught.value)
+
+
+def test_what_lies_within_one_is_left_as_it_is(rng):
+    values = torch.from_numpy(rng.uniform(-1, 1, 50))
+    score = constant(0.0, torch.float64)
+    assert bounded(values, score) is values and bounded(values[:0], score).numel() == 0
+    with pytest.raises(ValueError, match="nan"):
+        bounded(torch.tensor([math.nan]), score)
+
+
+def test_what_rounding_may_do_depends_on_the_type_that_is_observed():
+    """A float64 function that casts inside computes as its lowest type does."""
+    score = Score(lambda z: (z[:, 0].float() * 0 + (1 + 2.0**-23)).double())
+    assert NormalSmoothing(score, 0.5, 20).score([[0.0]]).item() == 1
