@@ -11,7 +11,7 @@ from lbrs.arithmetic import Arithmetic
 from lbrs.lipschitz import LipschitzScore
 from lbrs.modules import Bounds, Map, Pool, Step, Unit, steps
 from lbrs.norms import L1, L2, LINF, Norm
-from lbrs.spectra import largest_eigenvalue, written_out
+from lbrs.spectra import spectral_norm, written_out
 
 EPS = torch.finfo(torch.float64).eps
 TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -119,7 +119,7 @@ def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
     """A constant K, rounded up, with |g(x) - g(z)| <= K ||x - z|| for all x, z in R^d; kinks are allowed.
 
     The smaller of prod ||W_l|| sup |s_l'|, operator norms in `norm`, and || |W_1|^T |s_1'| ... |W_L|^T ||_*; the second is never larger
-    in l1 and linf. Spectral norms are proved by `largest_eigenvalue`.
+    in l1 and linf. Spectral norms are proved by `lbrs.spectra`.
 
     Parameters: `network` and `shape` as for `lbrs.modules.steps`; `norm` one of L1, L2, LINF.
 
@@ -138,20 +138,21 @@ def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
             q = step.back(q)
         K = min(product, norm.dual(q.flatten(1)).item())
         terms = sum(sum(step.terms) for step in chain if isinstance(step, Map))
+    K = K * (1 + 8 * (terms + math.prod(shape) + 64) * EPS) + lost(chain, 1)
     if not math.isfinite(K):
         raise ValueError(f"network must have a Lipschitz constant within float64, got {K}")
-    return K * (1 + 8 * (terms + math.prod(shape) + 64) * EPS) + lost(chain)
+    return K
 
 
-def lost(chain: list[Step]) -> float:
-    """What underflow may take from a bound, a sum of products of powers of weights up to the second: 2^-1000 times the largest of them."""
+def lost(chain: list[Step], power: int) -> float:
+    """What underflow may take from a bound, a sum of products of weights each up to its `power`: 2^-1000 times the largest of them."""
     most = 1.0
     for step in chain:
         if isinstance(step, Map):
-            total = sum(weight.abs().sum().item() for weight in step.module.parameters())
-            most *= max(1.0, total) ** 2
-        elif isinstance(step, Unit):
-            most *= max(1.0, step.slope) ** 2
+            size = sum(weight.abs().sum().item() for weight in step.module.parameters())
+        else:
+            size = getattr(step, "slope", 1.0)
+        most *= math.prod([max(1.0, size)] * power)
     return 2.0**-1000 * most
 
 
@@ -165,9 +166,8 @@ def _operator(step: Step, norm: Norm) -> float:
     there = step(ones, absolute=True)
     columns, rows = step.back(torch.ones_like(there)).max().item(), there.max().item()
     if norm == L2 and isinstance(step.module, (nn.Linear, nn.Conv2d)):
-        matrix = written_out(step.module, step.shape)
-        return largest_eigenvalue(matrix, torch.ones(matrix.shape[0], dtype=torch.float64)) ** 0.5
-    return {L1: columns, L2: (columns * rows) ** 0.5, LINF: rows}[norm]
+        return spectral_norm(written_out(step.module, step.shape))
+    return {L1: columns, L2: math.sqrt(columns) * math.sqrt(rows), LINF: rows}[norm]
 
 
 def lipschitz_score(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, *, domain: float = DOMAIN, dtype: torch.dtype | None = None

@@ -119,9 +119,10 @@ def gradient_lipschitz(network: nn.Module, shape: tuple[int, ...], norm: Norm) -
             L = max((_spectral(chain, D) for D in bounds.values()))
         else:
             L = _elementwise(chain, [np.maximum(*D) for D in zip(*bounds.values(), strict=True)], norm)
+    L = L * (1 + 64 * (units + 64) * EPS) + lost([layer.map for layer in chain], 2)
     if not math.isfinite(L):
         raise ValueError(f"network must have a constant L within float64, got {L}")
-    return L * (1 + 64 * (units + 64) * EPS) + lost([layer.map for layer in chain])
+    return L
 
 
 def _spectral(chain: list[Layer], D: list[np.ndarray]) -> float:

@@ -57,6 +57,8 @@ def largest_eigenvalue(W: Matrix | Tensor, D: np.ndarray | Tensor) -> float:
     ordered for a narrow band; where even that is too large, max_i (|M| v)_i / v_i with v > 0 is the bound (Collatz 1942).
     """
     W, D = (value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (W, D))
+    W, wide = _scaled(W)
+    D, deep = _scaled(D)
     A = np.sqrt(D)[:, None] * W if isinstance(W, np.ndarray) else sparse.diags_array(np.sqrt(D)) @ W
     A = A.T if A.shape[0] > A.shape[1] else A
     A = A if isinstance(A, np.ndarray) else sparse.csr_array(A)
@@ -66,7 +68,24 @@ def largest_eigenvalue(W: Matrix | Tensor, D: np.ndarray | Tensor) -> float:
         return 0.0
     value, width = _proved(A, M, trace)
     n, m = A.shape
-    return value + 2 * EPS * ((width + 4) * n * value + (m + 4) * trace)
+    value += 2 * EPS * ((width + 4) * n * value + (m + 4) * trace)
+    return float(np.ldexp(value, 2 * wide + deep)) if 2 * wide + deep < 1000 else math.inf
+
+
+def spectral_norm(W: Matrix) -> float:
+    """An upper bound of the largest singular value of `W` (m, d), by `largest_eigenvalue`."""
+    scaled, power = _scaled(W)
+    value = math.sqrt(largest_eigenvalue(scaled, np.ones(W.shape[0]))) * (1 + 2 * EPS)
+    return value * 2.0 ** (power // 2) * 2.0 ** (power - power // 2)
+
+
+def _scaled(values: Matrix) -> tuple[Matrix, int]:
+    """`values` times 2^-e, the largest in size in [1/2, 1), and e: no square overflows, and what underflows does not matter."""
+    entries = values if isinstance(values, np.ndarray) else values.data
+    power = int(np.frexp(np.abs(entries).max(initial=0.0))[1])
+    if isinstance(values, np.ndarray):
+        return np.ldexp(values, -power), power
+    return sparse.csr_array((np.ldexp(entries, -power), values.indices, values.indptr), shape=values.shape), power
 
 
 def _proved(A: Matrix, M: Matrix, trace: float) -> tuple[float, int]:
