@@ -4,7 +4,7 @@
 
 prints, for each kind, bound and norm, how many points inside certified balls were attacked, how
 many points had such a ball, and how many of the attacked ones have another prediction: none may.
-Adversaries are in `adversaries.py` (what floating point does) and `worst.py` (what the assumption
+Adversaries are in `adversaries*.py` (what floating point does) and `worst.py` (what the assumption
 of a certificate allows besides).
 """
 
@@ -17,6 +17,8 @@ from fractions import Fraction
 from zlib import crc32
 
 import adversaries
+import adversaries_networks
+import adversaries_sampled
 import mpmath
 import numpy as np
 import torch
@@ -53,21 +55,49 @@ KINDS = (
     Kind("1-NN oracle", "sharp", ALL, adversaries.oracle(1, "sharp")),
     Kind("3-NN oracle", "sharp", ALL, adversaries.oracle(3, "sharp")),
     Kind("MulticlassLocallyBiased.linear", "sharp", ALL, adversaries.classes),
-    Kind("smooth network", "paper", FINE, adversaries.network("paper")),
-    Kind("smooth network", "sharp", FINE, adversaries.network("sharp")),
-    Kind("network in bfloat16", "sharp", FINE, adversaries.half(torch.bfloat16)),
-    Kind("network in float16", "sharp", FINE, adversaries.half(torch.float16)),
-    Kind("ReLU network in bfloat16", "sharp", FINE, adversaries.half(torch.bfloat16, relu=True)),
-    Kind("ReLU network in float16", "sharp", FINE, adversaries.half(torch.float16, relu=True)),
+    Kind("smooth network", "paper", FINE, adversaries_networks.network("paper")),
+    Kind("smooth network", "sharp", FINE, adversaries_networks.network("sharp")),
+    Kind("network in bfloat16", "sharp", FINE, adversaries_networks.half(torch.bfloat16)),
+    Kind("network in float16", "sharp", FINE, adversaries_networks.half(torch.float16)),
+    Kind(
+        "ReLU network in bfloat16",
+        "sharp",
+        FINE,
+        adversaries_networks.half(torch.bfloat16, relu=True),
+    ),
+    Kind(
+        "ReLU network in float16",
+        "sharp",
+        FINE,
+        adversaries_networks.half(torch.float16, relu=True),
+    ),
+    Kind(
+        "ReLU network, errors proved, float64",
+        "sharp",
+        FINE,
+        adversaries_networks.chain(torch.float64),
+    ),
+    Kind(
+        "ReLU network, errors proved, bfloat16",
+        "sharp",
+        FINE,
+        adversaries_networks.chain(torch.bfloat16),
+    ),
+    Kind(
+        "ReLU network, errors proved, float16",
+        "sharp",
+        FINE,
+        adversaries_networks.chain(torch.float16),
+    ),
     Kind("Score, constant L", "paper", ALL, worst.smooth("paper")),
     Kind("Score, constant L", "sharp", ALL, worst.smooth("sharp")),
     Kind("Score, local L", "paper", ALL, worst.smooth("paper", local=True)),
     Kind("Score, local L", "sharp", ALL, worst.smooth("sharp", local=True)),
     Kind("LipschitzScore", "sharp", ALL, worst.lipschitz),
     Kind("MulticlassLocallyBiased", "sharp", ALL, worst.classes),
-    Kind("CohenScore", "sharp", (L2,), adversaries.sampled("cohen")),
-    Kind("GaussianScore", "sharp", (L2,), adversaries.sampled("gaussian")),
-    Kind("NormalSmoothing", "Theorem 1", (L2,), adversaries.sampled("normal")),
+    Kind("CohenScore", "sharp", (L2,), adversaries_sampled.sampled("cohen")),
+    Kind("GaussianScore", "sharp", (L2,), adversaries_sampled.sampled("gaussian")),
+    Kind("NormalSmoothing", "Theorem 1", (L2,), adversaries_sampled.sampled("normal")),
 )
 
 
@@ -143,7 +173,9 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--kind", default="all", help="part of a title such as 'Score, local'")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(None if arguments is None else list(arguments))
-    chosen = [kind for kind in KINDS if options.kind in ("all", kind.title) or options.kind in kind.title]
+    chosen = [
+        kind for kind in KINDS if options.kind in ("all", kind.title) or options.kind in kind.title
+    ]
     if not chosen:
         parser.error(f"--kind must be all or part of one of {[kind.title for kind in KINDS]}")
     torch.set_num_threads(1)

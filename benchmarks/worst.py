@@ -5,7 +5,8 @@ For `Score` these are the extremal functions of Theorem E along one direction w,
 t = ||z - x||, G and nu the lengths of the gradient at x and z, the least value in the frame of the
 prediction is  v - L t^2/4 - (t/2)(G + nu) + (nu - G)^2/(4 L).  A computed value may be off by
 s (1 + |g|), a computed gradient by s (1 + ||grad g||_*). `SLACK` is what the evaluation here may be
-off by itself: it comes out of the allowed error, so that the assumption is kept to the last bit; with s = 0 arithmetic is plain.
+off by itself: it comes out of the allowed error, so that the assumption is kept
+to the last bit; with s = 0 arithmetic is plain.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,14 @@ import torch
 from adversaries import Found, Trial, nothing, power, probes, tensor
 from torch import Tensor
 
-from lbrs import LipschitzScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, Norm, Score
+from lbrs import (
+    LipschitzScore,
+    LocallyBiased,
+    MulticlassLocallyBiased,
+    NearestNeighborOracle,
+    Norm,
+    Score,
+)
 from lbrs.multiclass import ClassScores
 
 SLACK = 2.0**-48
@@ -40,7 +48,9 @@ class Chosen:
     the constant on a ball of radius R is L0 + L1 R; `s`: the share of rounding.
     """
 
-    def __init__(self, x: Tensor, value: float, slope: float, w: Tensor, L0: float, L1: float, s: float) -> None:
+    def __init__(
+        self, x: Tensor, value: float, slope: float, w: Tensor, L0: float, L1: float, s: float
+    ) -> None:
         self.x, self.at, self.w, self.L0, self.L1, self.s = x, (value, slope), w, L0, L1, s
         self.prediction, self.alpha, self.choice = 1.0, 0.0, CHOICES[0]
 
@@ -55,17 +65,22 @@ class Chosen:
         if turn == "up":
             return G, G + rise
         lowest = (G - self.L0 * t).clamp(min=0)
-        best = torch.minimum(torch.maximum(G + self.L0 * t - 2 * self.alpha * self.L0, lowest), G + self.L0 * t)
+        best = torch.minimum(
+            torch.maximum(G + self.L0 * t - 2 * self.alpha * self.L0, lowest), G + self.L0 * t
+        )
         return G, lowest if turn == "down" else best
 
     def profile(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Computed value and gradient length (m,) in the frame of the prediction, and where they keep the assumption."""
+        """Computed value and gradient length (m,), in the frame of the prediction, and where the
+        assumption is kept."""
         s, (G, nu) = self.s * (1 - 8 * SLACK), self.lengths(t)
         v = true_values(torch.tensor(self.prediction * self.at[0], dtype=torch.float64), s)[0]
         if self.choice[1] == "up":
             terms = (v.expand_as(t), -G * t, -self.L0 * t**2 / 2, -self.L1 * t**3 / 6)
         else:
-            bend = torch.where(torch.tensor(self.L0 > 0), (nu - G) ** 2 / (4 * max(self.L0, 1e-300)), 0.0)
+            bend = torch.where(
+                torch.tensor(self.L0 > 0), (nu - G) ** 2 / (4 * max(self.L0, 1e-300)), 0.0
+            )
             terms = (v.expand_as(t), -self.L0 * t**2 / 4, -t / 2 * (G + nu), bend)
         value, size = sum(terms), sum(term.abs() for term in terms)
         rest = s * (1 + value.abs()) - 8 * SLACK * size
@@ -112,11 +127,19 @@ class ChosenLipschitz(LipschitzScore):
 
 
 def share(rng: np.random.Generator) -> float:
-    return float(rng.choice([power(rng, -10, -4), power(rng, -4, -1), rng.uniform(0.1, 0.5), rng.uniform(0.5, 0.9)], p=[0.4, 0.4, 0.1, 0.1]))
+    return float(
+        rng.choice(
+            [power(rng, -10, -4), power(rng, -4, -1), rng.uniform(0.1, 0.5), rng.uniform(0.5, 0.9)],
+            p=[0.4, 0.4, 0.1, 0.1],
+        )
+    )
 
 
-def setting(rng: np.random.Generator, norm: Norm) -> tuple[Tensor, Tensor, Tensor, NearestNeighborOracle, float]:
-    """x (d,), the worst direction w and the way m with w^T m = ||m|| = 1, an oracle whose label changes along m, and a unit of length."""
+def setting(
+    rng: np.random.Generator, norm: Norm
+) -> tuple[Tensor, Tensor, Tensor, NearestNeighborOracle, float]:
+    """x (d,), the worst direction w and the way m with w^T m = ||m|| = 1, an oracle whose label
+    changes along m, and a unit of length."""
     d, unit = int(rng.integers(1, 4)), power(rng, -3, 3)
     w = tensor(rng.normal(size=d))
     w = w / norm.dual(w)
@@ -126,12 +149,20 @@ def setting(rng: np.random.Generator, norm: Norm) -> tuple[Tensor, Tensor, Tenso
     return x, w, norm.maximizer(w), NearestNeighborOracle(points, [label, -label]), unit
 
 
-def draw(rng: np.random.Generator, norm: Norm, s: float, local: bool) -> tuple[Chosen, NearestNeighborOracle, Tensor, float]:
+def draw(
+    rng: np.random.Generator, norm: Norm, s: float, local: bool
+) -> tuple[Chosen, NearestNeighborOracle, Tensor, float]:
     """A score near its decision, whose |g|/||grad g||_* is close to alpha."""
     x, w, m, oracle, unit = setting(rng, norm)
-    alpha = 0.0 if rng.random() < 0.1 else power(rng, -3, 10 if rng.random() < 0.5 else 2) * (unit if rng.random() < 0.5 else 1)
+    alpha = (
+        0.0
+        if rng.random() < 0.1
+        else power(rng, -3, 10 if rng.random() < 0.5 else 2) * (unit if rng.random() < 0.5 else 1)
+    )
     slope = power(rng, -6, 3) * (rng.random() < 0.95)
-    value = alpha * slope * (1 + rng.choice([-1, 1]) * power(rng, -4, 0)) + rng.choice([0.0, power(rng, -3, 3), slope * unit * power(rng, -2, 1)])
+    value = alpha * slope * (1 + rng.choice([-1, 1]) * power(rng, -4, 0)) + rng.choice(
+        [0.0, power(rng, -3, 3), slope * unit * power(rng, -2, 1)]
+    )
     L0 = 0.0 if rng.random() < 0.3 else (slope + 1e-6) * power(rng, -4, 1) / max(unit, alpha)
     L1 = L0 * power(rng, -2, 1) / unit if local else 0.0
     return Chosen(x, rng.choice([-1, 1]) * value, slope, w, L0, L1, s), oracle, m, alpha
@@ -140,15 +171,17 @@ def draw(rng: np.random.Generator, norm: Norm, s: float, local: bool) -> tuple[C
 def along(
     chosen: Chosen, m: Tensor, radius: float, neighbor: float, rng: np.random.Generator, more: int
 ) -> Tensor:
-    """Points on the way m within the ball: at its end, behind the change of the label, and anywhere."""
+    """Points on the way m in the ball: at its end, behind the change of the label, anywhere."""
     end = min(radius, 1e9 * (1 + float(chosen.x.abs().sum())))
     shares = [*ENDS, *rng.random(3), *(1 - 10.0 ** rng.uniform(-13, 0, more))]
-    t = [share * end for share in shares] + [(1 + e) * neighbor for e in (1e-12, 1e-6) if neighbor < end]
+    t = [share * end for share in shares] + [
+        (1 + e) * neighbor for e in (1e-12, 1e-6) if neighbor < end
+    ]
     return chosen.x + torch.tensor(t, dtype=torch.float64)[:, None] * m
 
 
 def pursue(model: LocallyBiased, chosen: Chosen, z: Tensor, choices: list) -> Iterator[Found]:
-    """The predictions at `z` for all choices of the score and of the errors that keep the assumption."""
+    """The predictions at `z` for all choices of score and errors that keep the assumption."""
     for chosen.choice in choices:
         fine = chosen.kept(z)
         points = z[fine & (z != chosen.x).any(1)]
@@ -157,7 +190,7 @@ def pursue(model: LocallyBiased, chosen: Chosen, z: Tensor, choices: list) -> It
 
 
 def smooth(bound: str, local: bool = False) -> Callable[[np.random.Generator, Norm], Trial]:
-    """`Score`: Theorem 8 in real arithmetic, as it says, and E' with all errors of its assumption."""
+    """`Score`: Theorem 8 in real arithmetic, as it says, and E' with all its errors."""
 
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
         s = 0.0 if bound == "paper" else share(rng)
@@ -171,8 +204,17 @@ def smooth(bound: str, local: bool = False) -> Callable[[np.random.Generator, No
     return make
 
 
-def certified(model: LocallyBiased, chosen: Chosen, m: Tensor, rng: np.random.Generator, bound: str, choices: list, less: float = 0.0, more: int = 0) -> Trial:
-    """The trial of one point, x; radii lowered by the share `less` where rounding is not promised."""
+def certified(
+    model: LocallyBiased,
+    chosen: Chosen,
+    m: Tensor,
+    rng: np.random.Generator,
+    bound: str,
+    choices: list,
+    less: float = 0.0,
+    more: int = 0,
+) -> Trial:
+    """The trial of one point, x; its radius lowered by the share `less`."""
     x = chosen.x[None]
     certificate = model.certify(x, bound=bound)
     radius = certificate.radius * (1 - less)
@@ -180,8 +222,16 @@ def certified(model: LocallyBiased, chosen: Chosen, m: Tensor, rng: np.random.Ge
     if radius.item() == 0:
         return nothing(model.norm)
     z = along(chosen, m, radius.item(), model.oracle.radius(x, model.norm).item(), rng, more)
-    note = f"value, slope = {chosen.at}, L = {chosen.L0} + {chosen.L1} R, alpha = {model.alpha}, s = {chosen.s}"
-    return Trial(x, certificate.prediction, radius, model.norm, lambda: pursue(model, chosen, z, choices), note)
+    constants = f"L = {chosen.L0} + {chosen.L1} R, alpha = {model.alpha}, s = {chosen.s}"
+    note = f"value, slope = {chosen.at}, {constants}"
+    return Trial(
+        x,
+        certificate.prediction,
+        radius,
+        model.norm,
+        lambda: pursue(model, chosen, z, choices),
+        note,
+    )
 
 
 def lipschitz(rng: np.random.Generator, norm: Norm) -> Trial:
@@ -196,7 +246,7 @@ def lipschitz(rng: np.random.Generator, norm: Norm) -> Trial:
 
 
 class ChosenClasses(ClassScores):
-    """Affine scores W x + b, computed with errors: at x in favour of the prediction, elsewhere against it.
+    """Affine scores W x + b, with errors: at x in favour of the prediction, elsewhere against it.
 
     Of the classes s and c, whose difference D is used, one is raised and the other lowered, by
     `split` and the rest of s (1 + |D|), unless another difference allows less.
@@ -233,19 +283,33 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
     alpha = rng.choice([0.0, unit * power(rng, -2, 7)])
     pairs = norm.dual(weight[:, None] - weight) * (1 + 1e-12)
     K = pairs.max().item()
-    bias = tensor(rng.choice([0.0, 1.0, -1.0], C) * alpha * K * (1 + power(rng, -4, 0)) + rng.normal(size=C) * rng.choice([1.0, size * unit]))
-    points, labels = x + unit * power(rng, -2, 2) * tensor(rng.normal(size=(N, d))), rng.integers(0, C, N)
-    model = MulticlassLocallyBiased(lambda z: z.flatten(1) @ weight.T, pairs, points, labels, alpha, norm)
+    bias = tensor(
+        rng.choice([0.0, 1.0, -1.0], C) * alpha * K * (1 + power(rng, -4, 0))
+        + rng.normal(size=C) * rng.choice([1.0, size * unit])
+    )
+    points, labels = (
+        x + unit * power(rng, -2, 2) * tensor(rng.normal(size=(N, d))),
+        rng.integers(0, C, N),
+    )
+    model = MulticlassLocallyBiased(
+        lambda z: z.flatten(1) @ weight.T, pairs, points, labels, alpha, norm
+    )
     model.score_function = scores = ChosenClasses(weight, bias, x, s)
     s_class = int(model.predict(x[None]).item())
     c_class = int(rng.choice([c for c in range(C) if c != s_class]))
-    scores.pair, scores.split, scores.favour = (s_class, c_class), rng.choice([0.0, 0.5, 1.0]), bool(rng.random() < 0.8)
+    scores.pair, scores.split, scores.favour = (
+        (s_class, c_class),
+        rng.choice([0.0, 0.5, 1.0]),
+        bool(rng.random() < 0.8),
+    )
     certificate = model.certify(x[None])
     if certificate.radius.item() == 0:
         return nothing(norm)
 
     def attack() -> Iterator[Found]:
-        ways = [norm.maximizer(weight[c_class] - weight[s_class])[None]] * 60 + [norm.maximizer(p - points[0]).nan_to_num()[None] for p in points]
+        ways = [norm.maximizer(weight[c_class] - weight[s_class])[None]] * 60 + [
+            norm.maximizer(p - points[0]).nan_to_num()[None] for p in points
+        ]
         rows, z = probes(x[None], certificate.radius, norm, ways, rng)
         away = (z != x).any(1)
         yield rows[away], z[away], model.predict(z[away])

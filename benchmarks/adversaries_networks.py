@@ -1,0 +1,197 @@
+"""Adversaries of networks: gradients lead to the points that are asked for. In float64 and in types
+with few bits, with errors that are proved or measured."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from adversaries import Found, Trial, bisectors, nothing, power, probes, tensor, watch
+from torch import Tensor, nn
+
+from lbrs import (
+    LipschitzScore,
+    LocallyBiased,
+    NearestNeighborOracle,
+    Norm,
+    Score,
+    chains,
+    curvature,
+)
+
+
+def layers(rng: np.random.Generator, d: int, relu: bool = False) -> nn.Sequential:
+    """A network of one or two hidden layers, with weights of any size."""
+    sizes = [d, *rng.integers(2, 12, int(rng.integers(1, 3))), 1]
+    parts = []
+    for inner, outer in zip(sizes, sizes[1:], strict=False):
+        part = nn.Linear(int(inner), int(outer)).double()
+        part.weight.data = tensor(rng.normal(size=(outer, inner)) * power(rng, -1, 0.7))
+        part.bias.data = tensor(rng.normal(size=outer))
+        parts += [
+            part,
+            nn.ReLU() if relu else rng.choice([nn.Softplus(threshold=40), nn.Tanh(), nn.Sigmoid()]),
+        ]
+    return nn.Sequential(*parts[:-1]).eval().requires_grad_(False)
+
+
+def network(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
+    """A smooth network with its proved L, in float64."""
+
+    def make(rng: np.random.Generator, norm: Norm) -> Trial:
+        d, N = int(rng.choice([1, 2, 4])), int(rng.integers(1, 8))
+        net = layers(rng, d)
+        x, points = tensor(rng.uniform(-9, 9, (24, d))), tensor(rng.uniform(-9, 9, (N, d)))
+        net[-1].bias.data -= net(x[:1])[0] * rng.choice([0.0, 1.0, 1 - 1e-6])
+        score, alpha = curvature.smooth_score(net, (d,), norm), rng.choice([0.0, power(rng, -3, 1)])
+        model = LocallyBiased(
+            score, NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N)), alpha, norm
+        )
+        certificate = model.certify(x, bound=bound)
+        # Theorem 8 as printed knows no rounding
+        radius = (
+            certificate.radius
+            if bound == "sharp"
+            else (certificate.radius * (1 - 1e-9) - 1e-10 * (1 + alpha)).clamp(min=0)
+        )
+        return Trial(
+            x,
+            certificate.prediction,
+            radius,
+            norm,
+            climb(model.predict, score, x, radius, points, norm, rng, 10.0),
+        )
+
+    return make
+
+
+def climb(
+    predict: Callable,
+    score: Score,
+    x: Tensor,
+    radius: Tensor,
+    points: Tensor,
+    norm: Norm,
+    rng: np.random.Generator,
+    box: float,
+) -> Callable[[], Iterator[Found]]:
+    """An attack along gradients at x and at the ends of gradient steps, within the box."""
+
+    def attack() -> Iterator[Found]:
+        ways = bisectors(x, points, norm, rng)
+        reach = torch.where(torch.isfinite(radius), radius, 1.0)[:, None]
+        for side in (-1.0, 1.0):
+            z = x
+            for _ in range(4):
+                ways.append(side * norm.maximizer(score.value_and_gradient(z)[1]))
+                z = (x + reach * ways[-1]).clamp(-box, box)
+        rows, z = probes(x, radius, norm, ways, rng)
+        yield from watch(predict, rows, z.clamp(-box, box), x, rng)
+
+    return attack
+
+
+def half(dtype: torch.dtype, relu: bool = False) -> Callable[[np.random.Generator, Norm], Trial]:
+    """A network computed in a half type, with a measured `rounding`; points where it is not kept do
+    not count: nothing was promised there. With ReLU it is a `LipschitzScore`."""
+
+    def make(rng: np.random.Generator, norm: Norm) -> Trial:
+        d, N = int(rng.choice([1, 2, 4])), int(rng.integers(1, 8))
+        rough = layers(rng, d, relu).to(dtype)
+        true = copy.deepcopy(rough).double()
+        x, points, box = (
+            tensor(rng.uniform(-3, 3, (24, d))).to(dtype).double(),
+            tensor(rng.uniform(-3, 3, (N, d))),
+            5.0,
+        )
+        share = max(
+            1.5
+            * errors(rough, true, tensor(rng.uniform(-box, box, (4000, d))), norm, relu)
+            .max()
+            .item(),
+            1e-4,
+        )
+        if share >= 1:
+            return nothing(norm)
+        score = rough_score(rough, true, norm, share, relu)
+        alpha = rng.choice([0.0, power(rng, -2, 1)])
+        model = LocallyBiased(
+            score, NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N)), alpha, norm
+        )
+        certificate = model.certify(x)
+        fine = errors(rough, true, x, norm, relu) <= share
+
+        def predict(z: Tensor) -> Tensor:
+            """NaN where the assumption does not hold: nothing was promised there."""
+            kept = errors(rough, true, z, norm, relu) <= share
+            return torch.where(kept, model.predict(z), torch.nan)
+
+        attack = climb(predict, Score(true), x, certificate.radius, points, norm, rng, box)
+
+        def allowed() -> Iterator[Found]:
+            for rows, z, seen in attack():
+                known = ~seen.isnan()
+                yield rows[known], z[known], seen[known]
+
+        radius = torch.where(fine, certificate.radius, 0.0)
+        return Trial(
+            x,
+            certificate.prediction,
+            radius,
+            norm,
+            allowed,
+            f"{dtype}, alpha = {alpha}, share = {share}",
+        )
+
+    return make
+
+
+def rough_score(
+    rough: nn.Module, true: nn.Sequential, norm: Norm, share: float, relu: bool
+) -> Score:
+    if not relu:
+        return Score(
+            rough,
+            curvature.gradient_lipschitz(true, tuple(true[0].weight.shape[1:]), norm),
+            rounding=share,
+        )
+    K = 1.0
+    for place, part in enumerate(layer for layer in true if isinstance(layer, nn.Linear)):
+        rows = part.weight
+        K = K * norm.dual(rows)[:, None].abs() if place == 0 else rows.abs() @ K
+    return LipschitzScore(rough, K.item() * (1 + 1e-9), rounding=share)
+
+
+def errors(rough: nn.Module, true: nn.Module, z: Tensor, norm: Norm, relu: bool) -> Tensor:
+    """The errors (n,) of value and gradient as the shares that `rounding` bounds."""
+    if relu:
+        value = true(z).flatten()
+        return (Score(rough).value(z) - value).abs() / (1 + value.abs())
+    (fast, slope), (value, gradient) = (Score(net).value_and_gradient(z) for net in (rough, true))
+    turned = norm.dual(slope - gradient) / (1 + norm.dual(gradient))
+    return torch.maximum((fast - value).abs() / (1 + value.abs()), turned)
+
+
+def chain(dtype: torch.dtype) -> Callable[[np.random.Generator, Norm], Trial]:
+    """A ReLU network in any type, with K and its rounding errors proved: nothing is assumed."""
+
+    def make(rng: np.random.Generator, norm: Norm) -> Trial:
+        d, N, domain = int(rng.choice([1, 2, 4])), int(rng.integers(1, 8)), 4.0
+        net = layers(rng, d, relu=True)
+        x, points = tensor(rng.uniform(-4, 4, (24, d))), tensor(rng.uniform(-4, 4, (N, d)))
+        net[-1].bias.data -= net(x[:1])[0] * rng.choice([0.0, 1.0, 1 - 1e-6])
+        try:
+            score = chains.lipschitz_score(net, (d,), norm, domain=domain, dtype=dtype)
+        except ValueError as error:
+            if "with an error below 1" not in str(error):
+                raise
+            return nothing(norm)
+        alpha = rng.choice([0.0, power(rng, -3, 1)])
+        labels = rng.choice([-1.0, 1.0], N)
+        model = LocallyBiased(score, NearestNeighborOracle(points, labels), alpha, norm)
+        certificate = model.certify(x)
+        attack = climb(model.predict, Score(net), x, certificate.radius, points, norm, rng, domain)
+        note = f"{dtype}, alpha = {alpha}, rounding = {score.rounding}"
+        return Trial(x, certificate.prediction, certificate.radius, norm, attack, note)
+
+    return make
