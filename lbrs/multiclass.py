@@ -22,7 +22,6 @@ class ClassScores(Score):
             raise ValueError(f"function must return a tensor of shape ({n}, C) with C >= 2 classes for {n} points, got {given}")
         return output
 
-
     def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
         """The scores `h` (n, C) at `x`, moved against the class `predicted` (n,) by what rounding can do at x and within the ball."""
         gap = h.gather(1, predicted[:, None]) - h
@@ -75,7 +74,7 @@ class ClassOracle:
 
     def __init__(self, points: object, labels: object) -> None:
         points = batch("points", points)
-        self.labels = classes("labels", labels, len(points), 2**31).to(points.device)
+        self.labels = classes("labels", labels, len(points), 2**31).to(points.device).clone()
         self._all = NearestNeighborOracle(points, torch.ones(len(points)))
         self.points, self.shape = self._all.points, self._all.shape
 
@@ -136,7 +135,7 @@ class MulticlassLocallyBiased:
         if tuple(bias.shape) != (len(weight),):
             raise ValueError(f"bias must have shape ({len(weight)},), one number a class, got {tuple(bias.shape)}")
         dual = as_norm("norm", norm).dual
-        pairs = dual(weight[:, None] - weight) * (1 + 2 * dual.rounding(weight.shape[1]) + 4 * EPS)
+        pairs = dual.above(weight[:, None] - weight)
         return cls(AffineScores(weight, bias), pairs, points, labels, alpha, norm)
 
     def _constants(self, lipschitz: object) -> Tensor:

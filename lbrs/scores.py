@@ -284,7 +284,7 @@ class LinearScore(Score):
 
     def rounding_error(self, x: Tensor) -> Tensor:
         """A bound (n,) of the rounding errors of g at the points `x` and in their certified balls, together (`rounding.affine_scores`)."""
-        sizes = x.flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias)
+        sizes = x.to(self.weight).flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias)
         return affine_scores(sizes, self.weight.numel())
 
     def reaches(self, x: Tensor, prediction: Tensor, local: Linearization, alpha: float, norm: Norm) -> tuple[Tensor, Tensor]:

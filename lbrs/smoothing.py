@@ -83,8 +83,9 @@ class LocallyBiased:
         for a `LinearScore` all rounding errors are bounded, for another score those of g and its gradient are taken to be at most its `rounding`.
         For a `LinearScore` it is never below the paper's radius, for another score not but for this allowance.
         bound="paper": Theorem 6 for a `LinearScore`, safe from rounding in the same way; else Theorem 8, in plain floating-point arithmetic.
-        bound="exact": Theorem C, for a `LinearScore` and a 1-NN oracle in l1, l2 or linf: no larger radius is true. It solves
-        optimisation problems, point by point. `lbrs.exact.exact_radii` gives the witnesses too.
+        bound="exact": Theorem C, for a `LinearScore` and a 1-NN oracle in l1, l2 or linf: no larger radius is true, but for rounding,
+        where a nearest polyhedron has interior (else it is a lower bound). It solves optimisation problems, point by point.
+        `lbrs.exact.exact_radii` gives the witnesses too.
 
         With local constants L_R (see `Score`), "sharp" is the largest min{R, radius for L_R} over the R that a search tries, and "paper" takes R = r_nghbr, as
         Section 4 does. Parameters: `x` (n, *shape); `confidence` in (0, 1), with which a certificate from random draws (`CohenScore`, `GaussianScore`) holds
