@@ -184,11 +184,7 @@ class Side:
         triple = matter[triples.pair].nonzero().flatten()
         pair, k, gap = (values[triple] for values in triples)
         row, j = pairs.row[pair], pairs.j[pair]
-        exact = [
-            self._exact(row[part], k[part], j[part], gap[part])
-            for part in chunks(len(row), 2 * self.x.shape[1])
-        ]
-        values = torch.cat(exact) if exact else self.x.new_zeros(0)
+        values = self._exact(row, k, j, gap)
         group, row = number[pair], pairs.row[matter]
         order, start = ranked(group, (-values,), len(row))
         beta = values[order[start + self.quorum - 1]]
@@ -197,10 +193,14 @@ class Side:
 
     def _exact(self, row: Tensor, k: Tensor, j: Tensor, gap: Tensor) -> Tensor:
         """`bisectors` for triples, which are those of any other call with the same points."""
-        x, points = self.x[row], self.gaps.points
-        to_same = squares(x, points[self.same.start + k])
-        to_other = squares(x, points[self.other.start + j])
-        return bisectors(to_same, to_other, gap, x.shape[1], self.dual)
+        points = self.gaps.points
+        ends = torch.cat([self.same.start + k, self.other.start + j])
+        code, inverse = (row.repeat(2) * len(points) + ends).unique(return_inverse=True)
+        row, ends, d = code // len(points), code % len(points), points.shape[1]
+        parts = [squares(self.x[row[p]], points[ends[p]]) for p in chunks(len(row), 8 * d)]
+        high, low = (torch.cat(values)[inverse] for values in zip(*parts, strict=True))
+        to_same, to_other = (high[: len(k)], low[: len(k)]), (high[len(k) :], low[len(k) :])
+        return bisectors(to_same, to_other, gap, d, self.dual)
 
 
 def _quotient(numerator: Tensor, gap: Tensor) -> Tensor:
