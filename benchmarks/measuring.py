@@ -27,6 +27,9 @@ class Sizes:
     few: int = 20
     test_points: tuple[int, ...] = (10, 30, 100, 300, 1000, 3000)
     many: int = 1000
+    radii_rounds: int = 3
+    radii_points: int = 10_000
+    radii_references: tuple[int, ...] = (625, 1250, 2500, 5000, 10_000)
     runs: tuple[str, ...] = ("spiral", "digits", "mnist", "cifar10")
     profiles: tuple[str, ...] = ("quick", "paper")
 
@@ -39,7 +42,8 @@ class Sizes:
 FULL = Sizes()
 TINY = Sizes("tiny", rounds=2, samples=100, sampling_points=2, sequential_points={"mnist": 4, "cifar10": 4}, network={"epochs": 1, "channels": (4, 8, 16)},
              certified_points=40, cohen_points=2, cohen_samples=2000, scaling_rounds=1, reference_points=(10, 30, 100, 300), few=4,
-             test_points=(2, 4, 8, 16), many=100, runs=("digits",), profiles=("quick",))
+             test_points=(2, 4, 8, 16), many=100,
+             radii_rounds=1, radii_points=20, radii_references=(10, 20, 40, 80), runs=("digits",), profiles=("quick",))
 
 
 def interleaved(benchmark, contenders: dict[str, Prepared], rounds: int, *, warm: bool = True) -> dict[str, list[float]]:

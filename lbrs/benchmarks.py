@@ -17,6 +17,11 @@ from lbrs.report import NORMS, Markdown, table
 LINEAR = 1.1
 """Fitted exponents up to this one count as linear: ten times as much costs at most 26 % more than ten times the time."""
 
+RADII = {"l2": 5, "linf": 15, "l1": 15}
+"""Most products of the test images with the reference points that the radii in a norm may take."""
+
+NAMES = NORMS | {"l1": r"$\ell_1$"}
+
 METHODS = {"predict": "`predict`", "paper": '`certify(bound="paper")`', "sharp": '`certify(bound="sharp")`'}
 
 
@@ -163,6 +168,35 @@ def scaling_table(summary: dict[str, Any]) -> Markdown:
     return table(["grows with", "function", "when", "fitted exponent", "fitted on", "ms at the smallest", "ms at the largest"], rows)
 
 
+def _units(found: dict[str, Any], name: str) -> list[Spread]:
+    """How many products of the two matrices a call took, for each number of reference points."""
+    seconds = found["seconds"]
+    pairs = zip(seconds[name], seconds["product"], strict=True)
+    return [ratio(times, product) for times, product in pairs]
+
+
+def radii_table(summary: dict[str, Any]) -> Markdown:
+    """First calls for labels and sharp radii, in products of matrices, with fitted exponents."""
+    (found,) = summary["measured"]["radii"]
+    told, rows = {"product": "one product", "label": "labels"}, []
+    for name, seconds in found["seconds"].items():
+        times = [median(one) for one in seconds]
+        cells = ["1" if name == "product" else str(unit) for unit in _units(found, name)]
+        shown = told.get(name) or f"radii, {NAMES[name]}"
+        rows.append([shown, *cells, f"{growth(found['N'], times)[0]:.2f}", short(times[-1])])
+    heads = [f"$N = {N:,}$" for N in found["N"]]
+    return table(["first call", *heads, "fitted exponent", "seconds at the largest"], rows)
+
+
+def radii_setup(summary: dict[str, Any]) -> Markdown:
+    """What is multiplied."""
+    (found,) = summary["measured"]["radii"]
+    return Markdown(
+        f"The unit is one product of a matrix of {found['points']:,} test images of "
+        f"{found['features']} pixels with that of $N$ reference points, in float64."
+    )
+
+
 def memory_table(summary: dict[str, Any]) -> Markdown:
     """The rise of the peak memory of a process that makes an oracle and one call."""
     measured = summary["measured"]["memory"]
@@ -208,7 +242,17 @@ def requirements(summary: dict[str, Any]) -> list[tuple[bool, str]]:
          f"{short(min(closed))} to {short(max(closed))} times."),
         (max(paper) <= LINEAR, f"`bound=\"paper\"` grows linearly with reference points and with test points: fitted exponents {min(paper):.2f} to {max(paper):.2f}, at most {LINEAR:g} counts as linear."),
         (max(sharp) <= 1.5, f"`bound=\"sharp\"` grows no worse than $N^{{1.5}}$: fitted exponents {min(sharp):.2f} to {max(sharp):.2f}."),
+        _asked_of_radii(summary),
         *_asked_of_runs(summary)]
+
+
+def _asked_of_radii(summary: dict[str, Any]) -> tuple[bool, str]:
+    """What is asked of first calls for sharp radii, at the most reference points."""
+    (found,) = summary["measured"]["radii"]
+    units = {name: _units(found, name)[-1] for name in RADII}
+    told = ", ".join(f"{units[name]} in {NAMES[name]}, at most {most}" for name, most in RADII.items())
+    return all(units[name].median <= most for name, most in RADII.items()), (
+        f"Sharp neighbour radii for {found['N'][-1]:,} reference points cost few matrix products, first calls included: {told}.")
 
 
 def _asked_of_runs(summary: dict[str, Any]) -> Iterator[tuple[bool, str]]:

@@ -33,6 +33,8 @@ def noted() -> list[tuple[str, dict]]:
         ("over reference points", {"kind": "later calls", "N": N, "points": 20, "seconds": {"predict": powers(N, 0.9), "paper": powers(N, 1.0), "sharp": powers(N, 1.4)}}),
         ("over reference points", {"kind": "first call", "N": N, "points": 20, "seconds": {"paper": powers(N, 1.05), "sharp": powers(N, 1.2)}}),
         ("over test points", {"N": 1000, "points": FEW, "seconds": {"predict": powers(FEW, 1.0), "paper": powers(FEW, 1.0), "sharp": powers(FEW, 1.0)}}),
+        ("radii", {"dataset": "mnist", "N": N, "points": 20, "features": 784, "seconds": {
+            "product": powers(N, 1.0), "label": powers(N, 1.0, 2e-3), "l2": powers(N, 1.1, 2e-3), "linf": powers(N, 1.2), "l1": powers(N, 1.0, 4e-3)}}),
         *(("memory", {"method": method, "pairs": {"over reference points": [[10, 20], [1000, 20]], "over test points": [[1000, 1], [1000, 100]]},
                       "mebibytes": {"over reference points": [1.5, 20.25], "over test points": [3.0, 33.0]}}) for method in ("predict", "paper", "sharp")),
         *(("runs", {"run": run, "profile": profile, "threads": 2, "test_points": points, "seconds": seconds, "mebibytes": 1024.0})
@@ -129,10 +131,27 @@ def test_the_requirements_hold_or_not_by_the_numbers(summary):
     measured["certifying"][0]["seconds"]["linear score, sharp"] = [0.2, 0.2]
     measured["over test points"][0]["seconds"]["paper"] = powers(FEW, 1.2)
     measured["over reference points"][1]["seconds"]["sharp"] = powers(N, 1.6)
+    measured["radii"][0]["seconds"]["l1"] = powers(N, 1.0, 16e-3)
     for found in measured["runs"]:
         found.update(seconds=10 * found["seconds"], mebibytes=4000.0)
     assert not any(holds for holds, _ in benchmarks.requirements(summary))
     assert "0.0040 above it at worst. **Does not hold.**" in benchmarks.verdicts(summary)
+
+
+def test_radii_are_told_in_products_of_matrices_with_their_exponents(summary):
+    told = benchmarks.radii_table(summary)
+    assert "| labels | 2 (2 to 2) | 2 (2 to 2) |" in told and "| 1.00 | 2 |" in told
+    assert "| one product | 1 | 1 | 1 | 1 | 1 | 1.00 | 1 |" in told
+    assert "$N = 1,000$" in told and "| 1.20 | 3.98 |" in told
+    assert "20 test images of 784 pixels" in benchmarks.radii_setup(summary)
+
+
+@pytest.mark.parametrize(("name", "most"), list(benchmarks.RADII.items()))
+def test_each_norm_has_its_own_limit_for_radii(summary, name, most):
+    for units, holds in ((most, True), (most * 1.01, False)):
+        summary["measured"]["radii"][0]["seconds"][name] = powers(N, 1.0, units * 1e-3)
+        told = next(line for line in benchmarks.verdicts(summary).splitlines() if "Sharp neighbour" in line)
+        assert told.endswith("**Holds.**" if holds else "**Does not hold.**")
 
 
 def test_nothing_is_claimed_of_runs_that_were_not_timed(summary):
@@ -171,5 +190,5 @@ def test_the_published_times_are_small_complete_and_of_no_named_machine():
 
 def test_the_page_shows_every_table_of_the_module():
     page = (find_project() / "book/benchmarks.md").read_text()
-    assert {"setting", "verdicts", "samples_table", "sequential_table", "certifying_table", "certifying_setup", "over_points", "scaling_table", "memory_table",
+    assert {"setting", "verdicts", "samples_table", "sequential_table", "certifying_table", "certifying_setup", "over_points", "scaling_table", "radii_table", "radii_setup", "memory_table",
             "runs_table"} == set(re.findall(r"benchmarks\.(\w+)\(summary\)", page))
