@@ -1,11 +1,14 @@
 """Normal smoothing: draws per second against others, and sequential sampling against a fixed number of draws."""
 
+import copy
+
 import pytest
 import torch
 from measuring import interleaved
 from torch import Tensor, nn
 
-from lbrs import L2, NormalSmoothing
+from lbrs import L2, CohenScore, NormalSmoothing
+from lbrs.noise import NOISES
 from lbrs.stages import generator
 
 SIGMA = 0.25
@@ -53,6 +56,27 @@ def test_draws_per_second_against_a_plain_loop_and_art(benchmark, sizes, trained
         "lbrs": lambda turn: lambda: ours.score(x)}
     seconds = interleaved(benchmark, contenders, sizes.rounds)
     benchmark.extra_info.update(dataset="mnist", points=len(x), samples=n, sigma=SIGMA, seconds=seconds)
+
+
+@pytest.mark.benchmark(group="sound")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("base", ["network", "linear"])
+def test_sound_noise_against_plain_noise(benchmark, sizes, trained, base, dtype):
+    """Counts of Cohen's score; a linear base costs less than its noise, so that it is the worst case."""
+    bench = trained("mnist")
+    x = bench.x[: sizes.sampling_points]
+    weight = torch.ones(x[0].numel(), dtype=dtype)
+    network = copy.deepcopy(bench.network).to(dtype)
+    function = network if base == "network" else lambda z: z.flatten(1) @ weight - 100
+    contenders = {}
+    for noise in NOISES:
+        draws = generator("cpu", "sound", noise)
+        score = CohenScore(function, SIGMA, sizes.samples, draws, dtype=dtype, noise=noise)
+        contenders[noise] = lambda turn, score=score: lambda: score.counts(x)
+    seconds = interleaved(benchmark, contenders, sizes.rounds)
+    benchmark.extra_info.update(
+        dataset="mnist", base=base, dtype=str(dtype), points=len(x), samples=sizes.samples,
+        sigma=SIGMA, seconds=seconds)
 
 
 @pytest.mark.benchmark(group="sequential")

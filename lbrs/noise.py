@@ -35,6 +35,8 @@ from torch import Tensor
 
 from lbrs.rounded_normal import DISTANCE, STEPS, rounded_normal
 
+EXACT = {torch.float32: 2.0**23, torch.float64: 2.0**52}
+"""The whole numbers below, and their sums with a draw, are exact in these types."""
 SPACINGS = 1024
 """The least number of spacings of the floating-point type that a sigma must span at the points."""
 
@@ -103,13 +105,15 @@ class SoundNoise(PlainNoise):
         step = sigma / STEPS
         if isinstance(step, Tensor):
             step = step.to(x.device, torch.float64).reshape(-1, *[1] * (x.ndim - 1))
-        places = grid(x, step)
-        small = not places.numel() or places.abs().max() < 2**30
-        places = places.to(noise.device, torch.int32 if small else torch.int64)
-        whole = places[:, None] + noise
+        places, kind = grid(x, step), working(dtype)
         if isinstance(step, Tensor):
-            step = step[:, None].to(noise.device, working(dtype))
-        return whole.to(working(dtype)).mul_(step)
+            step = step[:, None].to(noise.device, kind)
+        most = places.abs().max() if places.numel() else 0
+        if most < EXACT[kind]:
+            places = places.to(noise.device, kind)[:, None]
+            return noise.to(kind).add_(places).mul_(step)
+        whole = places.to(noise.device, torch.int64)[:, None] + noise
+        return whole.to(kind).mul_(step)
 
     def normal(self, noise: Tensor) -> Tensor:
         """E/r, as float32: exact, since E has at most 20 bits."""

@@ -117,11 +117,11 @@ def _rest(rules: Table, n: int, generator: torch.Generator | None) -> Tensor:
     todo = torch.arange(n, device=cell.device)
     while len(todo):
         words = torch.empty_like(todo).random_(-(2**63), None, generator=generator)
-        where = cell[todo]
-        c = rules.first[where] + (words & (CELL - 1))
+        first, far, least, most = (part.index_select(0, cell) for part in rules[2:])
+        c = first.add_(words & (CELL - 1))
         share = ((words >> 11) & (2**53 - 1)).to(torch.float64) * 2.0**-53
-        rest = _excess(c, rules.far[where]) + rules.least[where]
-        taken = share * rules.most[where] < rest
-        found[todo[taken]] = c[taken].to(torch.int32)
-        todo = todo[~taken]
+        taken = share * most < _excess(c, far) + least
+        done, going = taken.nonzero().flatten(), (~taken).nonzero().flatten()
+        found[todo.index_select(0, done)] = c.index_select(0, done).to(torch.int32)
+        todo, cell = todo.index_select(0, going), cell.index_select(0, going)
     return found
