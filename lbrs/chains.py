@@ -138,22 +138,22 @@ def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
             q = step.back(q)
         K = min(product, norm.dual(q.flatten(1)).item())
         terms = sum(sum(step.terms) for step in chain if isinstance(step, Map))
-    K = K * (1 + 8 * (terms + math.prod(shape) + 64) * EPS) + lost(chain, 1)
+    K = K * (1 + 8 * (terms + math.prod(shape) + 64) * EPS) + lost(chain)
     if not math.isfinite(K):
         raise ValueError(f"network must have a Lipschitz constant within float64, got {K}")
     return K
 
 
-def lost(chain: list[Step], power: int) -> float:
-    """What underflow may take from a bound, a sum of products of weights each up to its `power`: 2^-1000 times the largest of them."""
-    most = 1.0
-    for step in chain:
-        if isinstance(step, Map):
-            size = sum(weight.abs().sum().item() for weight in step.module.parameters())
-        else:
-            size = getattr(step, "slope", 1.0)
-        most *= math.prod([max(1.0, size)] * power)
-    return 2.0**-1000 * most
+def lost(chain: list[Step], power: int = 1) -> float:
+    """What underflow may take from a bound, a sum of products of weights: 2^-1000 times the largest of them.
+
+    The weights of the last step occur once in it, the others up to `power` times.
+    """
+    most = 2.0**-1000
+    for place, step in enumerate(reversed(chain)):
+        size = step.module.weight.abs().sum().item() if hasattr(getattr(step, "module", None), "weight") else getattr(step, "slope", 1.0)
+        most *= math.prod([max(1.0, size)] * (power if place else 1))
+    return most
 
 
 def _operator(step: Step, norm: Norm) -> float:

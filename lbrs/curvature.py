@@ -108,7 +108,7 @@ def gradient_lipschitz(network: nn.Module, shape: tuple[int, ...], norm: Norm) -
     if norm not in (L1, L2, LINF):
         raise ValueError(f"norm must be L1, L2 or LINF for the curvature of a network, got {norm}")
     layers(network, shape)
-    with torch.no_grad():
+    with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
         chain = layers(owned(network, torch.float64).cpu(), shape)
         bounds = {sign: [D.flatten().numpy() for D in curvatures(chain, sign)] for sign in (1.0, -1.0)}
         sizes = [*(math.prod(layer.shape) for layer in chain), 1]

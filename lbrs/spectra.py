@@ -81,6 +81,7 @@ def spectral_norm(W: Matrix) -> float:
 
 def _scaled(values: Matrix) -> tuple[Matrix, int]:
     """`values` times 2^-e, the largest in size in [1/2, 1), and e: no square overflows, and what underflows does not matter."""
+    values = values if isinstance(values, np.ndarray) else sparse.csr_array(values)
     entries = values if isinstance(values, np.ndarray) else values.data
     power = int(np.frexp(np.abs(entries).max(initial=0.0))[1])
     if isinstance(values, np.ndarray):

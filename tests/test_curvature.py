@@ -2,15 +2,17 @@
 
 import copy
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from lbrs import L1, L2, LINF, Norm, data, networks
+from lbrs import L1, L2, LINF, LocallyBiased, NearestNeighborOracle, Norm, Score, data, networks
 from lbrs.curvature import CertifiedLoss, gradient_lipschitz, largest_eigenvalue, layers, rounding, smooth_score
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (1, 6, 5)
 norm = pytest.fixture(params=[L1, L2, LINF], ids=str)(lambda request: request.param)
 
@@ -245,3 +247,141 @@ def test_training_with_the_loss_certifies_more(norm):
         margin = value * task.test_y - radius * norm.dual(gradient.flatten(1)) - radius**2 / 2 * score.gradient_lipschitz
         certified.append((margin > 0).double().mean().item())
     assert certified[1] > certified[0] + 0.05
+
+
+class Steeper(nn.Tanh):
+    def forward(self, x):
+        return super().forward(100 * x)
+
+
+def steep(place, change):
+    network = with_activation(nn.Tanh())
+    network[place] = change(network[place])
+    return network
+
+
+def hooked(unit):
+    unit.register_forward_pre_hook(lambda module, given: 100 * given[0])
+    return unit
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda unit: Steeper(), "Steeper"),
+    (hooked, "no hooks, got _forward_pre_hooks in layer 2, Tanh"),
+    (lambda unit: unit.__dict__.update(forward=lambda x: (100 * x).tanh()) or unit, "got forward changed in layer 2"),
+    (lambda unit: nn.Softplus(-1.0, threshold=40), "beta in layer 2, Softplus must be"),
+])
+def test_a_network_that_turns_faster_than_its_layers_say_has_no_constant(change, says):
+    network = steep(2, change).double()
+    seen = curvature_of(hessians(network, (4,), spread=0.3), L2).max().item()
+    assert seen > (20 if says[:4] != "beta" else 0) * gradient_lipschitz(with_activation(nn.Tanh()), (4,), L2)
+    for made in (gradient_lipschitz, smooth_score, rounding):
+        with pytest.raises(ValueError, match=f"^network.*{says}"):
+            made(network, (4,), L2)
+    with pytest.raises(ValueError, match="^network"):
+        CertifiedLoss((4,), L2, 0.5, 0.5, seeded()).curvature(network)
+
+
+def test_a_parametrized_network_is_refused_and_its_finished_weights_are_not():
+    network = with_activation(nn.Tanh())
+    nn.utils.parametrizations.weight_norm(network[1])
+    with pytest.raises(ValueError, match="^network must be made of .*ParametrizedLinear"):
+        gradient_lipschitz(network, (4,), L2)
+    nn.utils.parametrize.remove_parametrizations(network[1], "weight")
+    expected = gradient_lipschitz(with_activation(nn.Tanh()), (4,), L2)
+    assert gradient_lipschitz(network, (4,), L2) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_score_does_not_follow_later_changes_of_its_network():
+    network = networks.smooth_mlp((4,), (5,), generator=seeded()).double()
+    score, x = smooth_score(network, (4,), L2), torch.ones(1, 4)
+    before = score.value(x).item()
+    network[3].weight.data.mul_(100)
+    hooked(network[2])
+    assert score.value(x).item() == before and abs(network(x.double()).item()) > 5 * abs(before)
+
+
+def far_away():
+    """g(x, y) = 3 softplus(x/3) - 7/5 softplus(5 y/7), about x - y, and points close to the line where it is 0, at 3,000."""
+    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Softplus(threshold=40), nn.Linear(2, 1, bias=False)).double()
+    network[0].weight.data = torch.tensor([[1 / 3, 0.0], [0.0, 5 / 7]], dtype=torch.float64)
+    network[2].weight.data = torch.tensor([[3.0, -7 / 5]], dtype=torch.float64)
+    x = 3000 + 4.6e-13 * torch.randint(-6, 7, (300, 2), generator=seeded(8)).double()
+    return network, x
+
+
+def false_certificates(score, x):
+    """How many points have one of the other computed class within their radius."""
+    certificate = LocallyBiased(score, NearestNeighborOracle(torch.zeros(1, 2), [1.0]), 0.0, LINF).certify(x)
+    other = certificate.prediction[:, None] != certificate.prediction[None]
+    return int(((LINF(x[:, None] - x[None]) < certificate.radius[:, None]) & other).any(1).sum())
+
+
+def test_no_certificate_far_away_is_false_and_the_rounding_of_small_points_would_make_some_so():
+    network, x = far_away()
+    small = Score(network, gradient_lipschitz(network, (2,), LINF), rounding=rounding(network, (2,), LINF))
+    assert false_certificates(small, x) > 10
+    assert false_certificates(smooth_score(network, (2,), LINF, domain=4000), x) == 0
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps, reason="no extended precision on this machine")
+def test_the_rounding_for_ten_is_too_small_at_three_thousand():
+    network, _ = far_away()
+    x = 3000 + torch.rand(300, 2, dtype=torch.float64, generator=seeded(3))
+    worst = max(abs(float(exact(network, point) - g)) for point, g in zip(x.numpy(), network(x).flatten().tolist(), strict=True))
+    assert rounding(network, (2,), L2) < worst < rounding(network, (2,), L2, 4000)
+
+
+def exact(network, point):
+    """g of `far_away` at a point beyond 1,000, where softplus is the identity in extended precision, too."""
+    W, v = (layer.weight.detach().numpy().astype(np.longdouble) for layer in (network[0], network[2]))
+    return (v @ (W @ point.astype(np.longdouble)))[0]
+
+
+def test_points_beyond_the_domain_are_an_error_and_radii_end_at_its_border():
+    network = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+    network[2].bias.data.fill_(500.0)
+    oracle = NearestNeighborOracle(torch.zeros(1, 2), [1.0])
+    x = torch.tensor([[9.0, -9.5], [0.0, 0.0], [10.0, 0.0]])
+    made = LocallyBiased(smooth_score(network, (2,), LINF), oracle, 0.1, LINF)
+    radius = made.certify(x).radius
+    assert radius.tolist() == pytest.approx([0.5, 10.0, 0.0])
+    assert (radius <= torch.tensor([0.5, 10.0, 0.0])).all()
+    for wrong in (10.01, 3000.0):
+        with pytest.raises(ValueError, match=r"domain"):
+            made.certify(x + wrong)
+        with pytest.raises(ValueError, match=r"domain"):
+            made.predict(x + wrong)
+    far = LocallyBiased(smooth_score(network, (2,), LINF, domain=4000), oracle, 0.1, LINF).certify(x + 3000)
+    assert (far.radius > 0).all() and (far.radius <= 1000).all()
+    for wrong in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="^domain must be"):
+            smooth_score(network, (2,), LINF, domain=wrong)
+
+
+def test_a_domain_in_which_rounding_reaches_one_is_refused():
+    network = networks.smooth_mlp((4,), (5,), generator=seeded())
+    assert smooth_score(network, (4,), L2, domain=1e6).rounding < 1e-7
+    with pytest.raises(ValueError, match="^network must be computable in float64 with an error below 1"):
+        smooth_score(network, (4,), L2, domain=1e17)
+
+
+def test_the_constant_of_a_convolution_needs_no_dense_matrix():
+    network = networks.smooth_cnn((3, 32, 32), (16,), generator=seeded())
+    W = layers(network, (3, 32, 32))[0].matrix()
+    assert W.nnz < 0.03 * math.prod(W.shape)
+    tracemalloc.start()
+    L = gradient_lipschitz(network, (3, 32, 32), L2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 < L and peak < 8 * math.prod(W.shape)
+
+
+def test_tiny_weights_keep_their_curvature(norm):
+    network = nn.Sequential(nn.Linear(1, 1), nn.Tanh(), nn.Linear(1, 1)).double()
+    network[0].weight.data.fill_(1e-170)
+    network[2].weight.data.fill_(1e170)
+    assert 0.77e-170 < gradient_lipschitz(network, (1,), norm) < math.inf
+    network[0].weight.data.fill_(1e170)
+    with pytest.raises(ValueError, match="^network must have a constant L within float64"):
+        gradient_lipschitz(network, (1,), norm)
