@@ -82,7 +82,7 @@ class Judge:
     def verdict(self, output: Tensor) -> str | None:
         """The kink that reaches `output`, or None."""
         self.moving = {id(output)} if _place(output) in self.places else set()
-        return self.branch or self._of(output).kink or _custom(output)
+        return self.branch or _custom(output) or self._of(output).kink
 
     def _note(self, tensor: Tensor, state: State) -> None:
         self.states[id(tensor)] = state

@@ -204,6 +204,8 @@ SMOOTH = {
     "logaddexp": Case(lambda: lambda x: torch.logaddexp(x[:, 0], x[:, 1])),
     "ReLU cubed": Case(lambda: rows(lambda x: x.relu() ** 3)),
     "ReLU squared": Case(lambda: rows(lambda x: 3 * (2 * x.relu()).square())),
+    "ReLUs beside sines, squared": Case(lambda: rows(lambda x: torch.cat([x.relu(), x.sin()], 1).square())),
+    "ReLUs under a constant mask, squared": Case(lambda: rows(lambda x: torch.where(torch.arange(4) < 2, x.relu(), 1.0) ** 2)),
     "squared modulus": Case(lambda: rows(lambda x: x.abs() ** 2)),
     "squared norm": Case(lambda: lambda x: x.norm(dim=1) ** 2),
     "squared distances": Case(lambda: lambda x: (-(torch.cdist(x, torch.ones(2, 4).double()) ** 2)).exp().sum(1)),

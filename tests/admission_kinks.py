@@ -101,6 +101,16 @@ def segments(x):
     return torch.segment_reduce(x.T.contiguous(), "max", lengths=torch.tensor([2, 2])).T
 
 
+def scattered_on(x):
+    places = torch.zeros(len(x), 1, dtype=torch.int64)
+    return x.relu().scatter_add(1, places, x.flip(1).relu()[:, :1]).square()
+
+
+def put_on(x):
+    places = torch.arange(len(x))[:, None], torch.tensor([[0]])
+    return x.relu().index_put(places, x.flip(1).relu()[:, :1], accumulate=True).square()
+
+
 KINKS = {
     "ReLU": Case(lambda: chain(nn.ReLU()), RELU),
     "ReLU as a function": Case(lambda: rows(torch.relu), RELU),
@@ -171,6 +181,12 @@ KINKS = {
     "positive numbers lowered in place": Case(lambda: rows(sunk), "abs"),
     "softsign of other coordinates": Case(lambda: rows(lambda x: x / (1 + x.abs().flip(1))), "abs|div"),
     "softsign of the first": Case(lambda: rows(lambda x: x / (1 + x.abs()[:, :1])), "abs|div"),
+    "modulus of a logarithm": Case(lambda: rows(lambda x: (x.square() + 0.1).log().abs()), "abs"),
+    "cumulative ReLUs, squared": Case(lambda: rows(lambda x: x.relu().cumsum(1).square()), RELU),
+    "pooled ReLUs, squared": Case(lambda: rows(lambda x: F.avg_pool1d(x.relu(), 2).square()), RELU),
+    "halfway to a ReLU, squared": Case(lambda: rows(lambda x: torch.lerp(x.relu(), x, 0.5).square()), RELU),
+    "ReLUs scattered on ReLUs, squared": Case(lambda: rows(scattered_on), RELU),
+    "ReLUs put onto ReLUs, squared": Case(lambda: rows(put_on), RELU),
     "ReLU squared times a ReLU": Case(lambda: rows(lambda x: x.relu() ** 2 * x.flip(1).relu()), RELU),
     "a custom function": Case(lambda: rows(HiddenReLU.apply), "HiddenReLU|gt"),
     "a custom function of smooth operations": Case(lambda: rows(HiddenSine.apply), "HiddenSine"),
