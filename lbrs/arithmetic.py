@@ -9,25 +9,28 @@ SAFETY = 4
 """How often the largest measured error of an activation is taken."""
 
 VALUES = {"Softplus": 1.5, "Tanh": 0.75, "Sigmoid": 1.25}
-"""The largest error of s seen over all exponents (benchmarks/activations.py), rounded up, in eps of the
-type times |s(z)|, or times s(z) + 1/beta for softplus, whose argument beta z is rounded too."""
+"""The largest error of s seen over all exponents (benchmarks/activations.py), rounded up, in eps of
+the type times |s(z)|, or times s(z) + 1/beta for softplus, whose argument beta z is rounded too."""
 
 RATES = {"Softplus": 1.0, "Tanh": 0.75, "Sigmoid": 3.0}
-"""The same for s' as the backward pass computes it, from s(z) for tanh and sigmoid, in eps of the type times
-the largest |s'|: it is an absolute error, since 1 - tanh^2 cancels. Measured for q = 1; that q s'(z) is a product with up
-to two more roundings, of at most eps together, is within `SAFETY`."""
+"""The same for s' as the backward pass computes it, from s(z) for tanh and sigmoid, in eps of the
+type times the largest |s'|: it is an absolute error, since 1 - tanh^2 cancels. Measured for q = 1;
+that q s'(z) is a product with up to two more roundings, of at most eps together, is within
+`SAFETY`."""
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Rounded arithmetic of a floating-point type of torch, in any order and with or without fused operations.
+    """Rounded arithmetic of a floating-point type of torch, in any order and with or without fused
+    operations.
 
-    fl(a op b) = (a op b)(1 + d) + f with |d| <= `unit` and |f| <= `floor`, as long as no result exceeds
-    `largest` (Higham 2002, Section 2.2). The floor is the smallest normal number, since processors may be told
-    to flush what is smaller to zero, also where it is an operand; in float16 they never are.
+    fl(a op b) = (a op b)(1 + d) + f with |d| <= `unit` and |f| <= `floor`, as long as no result
+    exceeds `largest` (Higham 2002, Section 2.2). The floor is the smallest normal number, since
+    processors may be told to flush what is smaller to zero, also where it is an operand; in float16
+    they never are.
 
-    >>> Arithmetic(torch.bfloat16).grows(1)
-    0.00390625...
+    >>> round(256 * Arithmetic(torch.bfloat16).grows(1), 9)
+    1.0
     """
 
     dtype: torch.dtype

@@ -1,4 +1,5 @@
-"""Chains of known layers: proved bounds of their rounding errors in any floating-point type, and of their Lipschitz constants."""
+"""Chains of known layers: proved bounds of their rounding errors in any floating-point type, and of
+their Lipschitz constants."""
 
 import copy
 import math
@@ -9,20 +10,23 @@ from torch import Tensor, nn
 from lbrs._checks import number
 from lbrs.arithmetic import Arithmetic
 from lbrs.lipschitz import LipschitzScore
-from lbrs.modules import Bounds, Map, Pool, Step, Unit, steps
+from lbrs.modules import steps
 from lbrs.norms import L1, L2, LINF, Norm
 from lbrs.spectra import spectral_norm, written_out
+from lbrs.steps import Bounds, Map, Pool, Step, Unit
 
 EPS = torch.finfo(torch.float64).eps
 TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 DOMAIN = 10.0
 """Largest |x_i| of a score's points unless another is asked for."""
 UP = 1 + 1e-6
-"""Bounds of rounding errors are sums of products of numbers >= 0, themselves rounded: up to 10^9 roundings in a row are covered."""
+"""Bounds of rounding errors are sums of products of numbers >= 0, themselves rounded: up to 10^9
+roundings in a row are covered."""
 
 
 def owned(network: nn.Sequential, dtype: torch.dtype | None = None) -> nn.Sequential:
-    """A copy of `network` with its weights fixed, rounded to `dtype` if one is given, that no later change of `network` reaches."""
+    """A copy of `network` with its weights fixed, rounded to `dtype` if one is given, that no later
+    change of `network` reaches."""
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     return copied if dtype is None else copied.to(dtype)
 
@@ -33,19 +37,29 @@ def exact(network: nn.Sequential, shape: tuple[int, ...], *, smooth: bool = Fals
     return steps(owned(network, torch.float64).cpu(), shape, smooth=smooth)
 
 
-def rounding_errors(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, domain: float = DOMAIN, dtype: torch.dtype | None = None
-                    ) -> tuple[float, float]:
-    """Upper bounds of |fl(g(x)) - g(x)| and ||fl(grad g(x)) - grad g(x)||_* for all x with |x_i| <= `domain`; inf where g has kinks.
+def rounding_errors(
+    network: nn.Sequential,
+    shape: tuple[int, ...],
+    norm: Norm,
+    domain: float = DOMAIN,
+    dtype: torch.dtype | None = None,
+) -> tuple[float, float]:
+    """Upper bounds of |fl(g(x)) - g(x)| and ||fl(grad g(x)) - grad g(x)||_* for all x with |x_i| <=
+    `domain`; inf where g has kinks.
 
-    g is the output of `network` in real arithmetic with its weights as `dtype` stores them, at the exact x; fl(g) is what torch computes
-    in `dtype` from x rounded to it. The sizes of numbers and of their errors are carried forward through the layers, and back for the
-    gradient. With u half an eps of the type, a sum of n rounded products, in any order and with sums kept in no better a type, is off by
-    at most ((1 + u)^n - 1) sum |terms|, u more with a bias (Higham 2002, Section 3.1), an activation by |s'| times the error of its argument and its own
-    (`lbrs.arithmetic`), and every operation by what underflow or a flush to zero costs.
+    g is the output of `network` in real arithmetic with its weights as `dtype` stores them, at the
+    exact x; fl(g) is what torch computes in `dtype` from x rounded to it. The sizes of numbers and
+    of their errors are carried forward through the layers, and back for the gradient. With u half
+    an eps of the type, a sum of n rounded products, in any order and with sums kept in no better a
+    type, is off by at most ((1 + u)^n - 1) sum |terms|, u more with a bias (Higham 2002, Section
+    3.1), an activation by |s'| times the error of its argument and its own (`lbrs.arithmetic`), and
+    every operation by what underflow or a flush to zero costs.
 
-    Parameters: `network` and `shape` as for `lbrs.modules.steps`; `norm`; `domain` > 0; `dtype`, float64, float32, bfloat16 or float16,
-    that of the network by default. Raises ValueError or TypeError for other networks, and where a number may leave the range of `dtype`.
-    On a GPU only float64 is taken: in other types TF32 and transforms in place of sums are possible there, which this does not bound.
+    Parameters: `network` and `shape` as for `lbrs.modules.steps`; `norm`; `domain` > 0; `dtype`,
+    float64, float32, bfloat16 or float16, that of the network by default. Raises ValueError or
+    TypeError for other networks, and where a number may leave the range of `dtype`. On a GPU only
+    float64 is taken: in other types TF32 and transforms in place of sums are possible there, which
+    this does not bound.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
     >>> value, gradient = rounding_errors(network, (2,), L2)
@@ -77,7 +91,9 @@ def rounding_errors(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, 
 
 def _entered(size: Tensor, kind: Arithmetic) -> Bounds:
     """The bounds of x as the network sees it: float64 numbers rounded to its type."""
-    error = torch.zeros_like(size) if kind.dtype == torch.float64 else kind.grows(1) * size + kind.floor
+    error = (
+        torch.zeros_like(size) if kind.dtype == torch.float64 else kind.grows(1) * size + kind.floor
+    )
     return size, error
 
 
@@ -85,13 +101,22 @@ def _type(network: nn.Sequential, dtype: torch.dtype | None) -> torch.dtype:
     weight = next(network.parameters())
     dtype = weight.dtype if dtype is None else dtype
     if dtype not in TYPES:
-        raise ValueError(f"dtype must be one of {', '.join(str(kind).removeprefix('torch.') for kind in TYPES)}, got {dtype}")
+        raise ValueError(
+            "dtype must be one of "
+            f"{', '.join(str(kind).removeprefix('torch.') for kind in TYPES)}, got {dtype}"
+        )
     if dtype != torch.float64 and weight.device.type != "cpu":
-        raise ValueError(f"dtype must be float64 on {weight.device.type}, got {dtype}: other types may be computed there in TF32 or by "
-                         "transforms, whose errors are not bounded here")
+        raise ValueError(
+            f"dtype must be float64 on {weight.device.type}, got {dtype}: other types may "
+            "be computed there in TF32 or by "
+            "transforms, whose errors are not bounded here"
+        )
     if dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
-        raise ValueError("dtype must be float64 while torch.set_float32_matmul_precision allows float32 to be computed in a lower type, "
-                         f"got {dtype}")
+        raise ValueError(
+            "dtype must be float64 while torch.set_float32_matmul_precision allows "
+            "float32 to be computed in a lower type, "
+            f"got {dtype}"
+        )
     return dtype
 
 
@@ -99,8 +124,11 @@ def _within(bounds: Bounds, kind: Arithmetic, domain: float, peak: float = 1.0) 
     largest = torch.finfo(torch.float32).max if peak > 1 and kind.largest < 1e30 else kind.largest
     most = (bounds[0] + bounds[1]).max().item() * UP
     if not (most <= kind.largest and most * peak <= largest):
-        raise ValueError(f"network must keep all numbers within the range of {_name(kind.dtype)} for |x_i| <= {domain:g}, got a possible "
-                         f"{most * peak:.3g}: take a wider type, smaller weights or a smaller domain")
+        raise ValueError(
+            f"network must keep all numbers within the range of {_name(kind.dtype)} for "
+            f"|x_i| <= {domain:g}, got a possible "
+            f"{most * peak:.3g}: take a wider type, smaller weights or a smaller domain"
+        )
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -108,18 +136,24 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def share(errors: float, dtype: torch.dtype, domain: float) -> float:
-    """`errors` as the `rounding` of a score, which must be below 1: an absolute error is one in units of 1 + size, too."""
+    """`errors` as the `rounding` of a score, which must be below 1: an absolute error is one in
+    units of 1 + size, too."""
     if not errors < 1:
-        raise ValueError(f"network must be computable in {_name(dtype)} with an error below 1 for |x_i| <= {domain:g}, got a bound of "
-                         f"{errors:.3g}: take a wider type, smaller weights or a smaller domain")
+        raise ValueError(
+            f"network must be computable in {_name(dtype)} with an error below 1 for |x_i| "
+            f"<= {domain:g}, got a bound of "
+            f"{errors:.3g}: take a wider type, smaller weights or a smaller domain"
+        )
     return errors
 
 
 def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Norm) -> float:
-    """A constant K, rounded up, with |g(x) - g(z)| <= K ||x - z|| for all x, z in R^d; kinks are allowed.
+    """A constant K, rounded up, with |g(x) - g(z)| <= K ||x - z|| for all x, z in R^d; kinks are
+    allowed.
 
-    The smaller of prod ||W_l|| sup |s_l'|, operator norms in `norm`, and || |W_1|^T |s_1'| ... |W_L|^T ||_*; the second is never larger
-    in l1 and linf. Spectral norms are proved by `lbrs.spectra`.
+    The smaller of prod ||W_l|| sup |s_l'|, operator norms in `norm`, and || |W_1|^T |s_1'| ...
+    |W_L|^T ||_*; the second is never larger in l1 and linf. Spectral norms are proved by
+    `lbrs.spectra`.
 
     Parameters: `network` and `shape` as for `lbrs.modules.steps`; `norm` one of L1, L2, LINF.
 
@@ -145,19 +179,25 @@ def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
 
 
 def lost(chain: list[Step], power: int = 1) -> float:
-    """What underflow may take from a bound, a sum of products of weights: 2^-1000 times the largest of them.
+    """What underflow may take from a bound, a sum of products of weights: 2^-1000 times the largest
+    of them.
 
     The weights of the last step occur once in it, the others up to `power` times.
     """
     most = 2.0**-1000
     for place, step in enumerate(reversed(chain)):
-        size = step.module.weight.abs().sum().item() if hasattr(getattr(step, "module", None), "weight") else getattr(step, "slope", 1.0)
+        size = (
+            step.module.weight.abs().sum().item()
+            if hasattr(getattr(step, "module", None), "weight")
+            else getattr(step, "slope", 1.0)
+        )
         most *= math.prod([max(1.0, size)] * (power if place else 1))
     return most
 
 
 def _operator(step: Step, norm: Norm) -> float:
-    """The operator norm of a linear map, or the Lipschitz constant of another step, in `norm`, up to rounding; at most a bound."""
+    """The operator norm of a linear map, or the Lipschitz constant of another step, in `norm`, up
+    to rounding; at most a bound."""
     if isinstance(step, Unit):
         return step.slope
     if isinstance(step, Pool):
@@ -170,14 +210,23 @@ def _operator(step: Step, norm: Norm) -> float:
     return {L1: columns, L2: math.sqrt(columns) * math.sqrt(rows), LINF: rows}[norm]
 
 
-def lipschitz_score(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, *, domain: float = DOMAIN, dtype: torch.dtype | None = None
-                    ) -> LipschitzScore:
-    """The score of a chain of known layers with its K in `norm` and its rounding errors proved: all that a certificate by Theorem H needs.
+def lipschitz_score(
+    network: nn.Sequential,
+    shape: tuple[int, ...],
+    norm: Norm,
+    *,
+    domain: float = DOMAIN,
+    dtype: torch.dtype | None = None,
+) -> LipschitzScore:
+    """The score of a chain of known layers with its K in `norm` and its rounding errors proved: all
+    that a certificate by Theorem H needs.
 
-    ReLU and max pooling are allowed. Points beyond |x_i| <= `domain` are an error, and radii end there. The network is copied; its
-    weights are rounded to `dtype`, in which it is computed, that of the network by default.
+    ReLU and max pooling are allowed. Points beyond |x_i| <= `domain` are an error, and radii end
+    there. The network is copied; its weights are rounded to `dtype`, in which it is computed, that
+    of the network by default.
 
-    Parameters, errors: as `rounding_errors`, and `norm` one of L1, L2, LINF. A ValueError, too, if the errors are not below 1.
+    Parameters, errors: as `rounding_errors`, and `norm` one of L1, L2, LINF. A ValueError, too, if
+    the errors are not below 1.
 
     >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
     >>> lipschitz_score(network, (3,), LINF).rounding < 1e-4
@@ -187,4 +236,9 @@ def lipschitz_score(network: nn.Sequential, shape: tuple[int, ...], norm: Norm, 
     kind = _type(network, dtype)
     kept = owned(network, kind)
     value, _ = rounding_errors(kept, shape, norm, domain)
-    return LipschitzScore(kept, lipschitz_constant(kept, shape, norm), rounding=share(value, kind, domain), domain=domain)
+    return LipschitzScore(
+        kept,
+        lipschitz_constant(kept, shape, norm),
+        rounding=share(value, kind, domain),
+        domain=domain,
+    )

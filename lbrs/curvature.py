@@ -1,4 +1,5 @@
-"""How fast the gradient of a smooth network can turn: rigorous constants L for Assumption 7, and a loss that keeps them small."""
+"""How fast the gradient of a smooth network can turn: rigorous constants L for Assumption 7, and a
+loss that keeps them small."""
 
 import itertools
 import math
@@ -11,16 +12,19 @@ from torch.nn import functional as F
 
 from lbrs._checks import number
 from lbrs.chains import DOMAIN, lost, owned, rounding_errors, share
-from lbrs.modules import Map, Unit, steps
+from lbrs.modules import steps
 from lbrs.norms import L1, L2, LINF, Norm
 from lbrs.scores import Score
 from lbrs.spectra import Matrix, largest_eigenvalue, written_out
+from lbrs.steps import Map, Unit
 
 EPS = torch.finfo(torch.float64).eps
 
+
 @dataclass(frozen=True)
 class Layer:
-    """A linear map without its bias and the activation s after it: |s'| <= `slope`, `low` <= s'' <= `high`.
+    """A linear map without its bias and the activation s after it: |s'| <= `slope`, `low` <= s'' <=
+    `high`.
 
     `unit` is None after the last layer; `shape` is that of the map's inputs.
     """
@@ -54,10 +58,12 @@ class Layer:
 
 
 def layers(network: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
-    """The layers of `network`, an nn.Sequential that maps points of `shape` to (n, 1), as `lbrs.modules.steps` admits it.
+    """The layers of `network`, an nn.Sequential that maps points of `shape` to (n, 1), as
+    `lbrs.modules.steps` admits it.
 
-    Allowed are Linear, Conv2d with zero padding, Flatten, and after each linear map but the last Softplus, Tanh or Sigmoid; else a
-    ValueError. Softplus needs threshold >= 37: below, torch's gradient jumps there.
+    Allowed are Linear, Conv2d with zero padding, Flatten, and after each linear map but the last
+    Softplus, Tanh or Sigmoid; else a ValueError. Softplus needs threshold >= 37: below, torch's
+    gradient jumps there.
     """
     found: list[Layer] = []
     chain = steps(network, shape, smooth=True)
@@ -69,20 +75,29 @@ def layers(network: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
         if isinstance(step, Map) and isinstance(after, Map):
             raise ValueError("network must have an activation between two linear maps, got none")
         if isinstance(step, Unit) and isinstance(after, Unit):
-            raise ValueError(f"network must have a linear map between two activations, got {step.name} and {after.name}")
+            raise ValueError(
+                f"network must have a linear map between two activations, got {step.name} "
+                f"and {after.name}"
+            )
         if isinstance(step, Map):
             found.append(Layer(step, after))
     return found
 
 
 def curvatures(chain: list[Layer], sign: float) -> list[Tensor]:
-    """Upper bounds D_l (1, *out) of `sign` q_l s''(z_l), q_l the derivative of g by the unit's output, for each hidden layer."""
+    """Upper bounds D_l (1, *out) of `sign` q_l s''(z_l), q_l the derivative of g by the unit's
+    output, for each hidden layer."""
     top, found = chain[-1], []
     weight = top.weight
     at = torch.zeros(1, *top.shape, dtype=weight.dtype, device=weight.device, requires_grad=True)
     with torch.enable_grad():
         one = torch.ones(1, 1, dtype=weight.dtype, device=weight.device)
-        q = sign * torch.autograd.grad(top(at).reshape(1, 1), at, one, create_graph=weight.requires_grad)[0]
+        q = (
+            sign
+            * torch.autograd.grad(
+                top(at).reshape(1, 1), at, one, create_graph=weight.requires_grad
+            )[0]
+        )
     size, outer = q.abs(), None
     for layer in reversed(chain[:-1]):
         if outer is None:
@@ -95,22 +110,28 @@ def curvatures(chain: list[Layer], sign: float) -> list[Tensor]:
 
 
 def gradient_lipschitz(network: nn.Module, shape: tuple[int, ...], norm: Norm) -> float:
-    """A constant L, rounded up, with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z in R^d (Assumption 7).
+    """A constant L, rounded up, with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z in R^d
+    (Assumption 7).
 
-    g is the output of `network` in real arithmetic, with its weights as they are stored. With z_l = W_l s(z_{l-1}) + b_l, J_l the Jacobian of z_l,
-    and q_l the derivative of g by the output of a unit, the Hessian is H = sum_l J_l^T diag(q_l s''(z_l)) J_l, with
-    |q_l| <= |W_{l+1}|^T (|s'| |q_{l+1}|). In l2 its largest and its smallest eigenvalue are bounded apart, as q of the last hidden layer has known
-    signs: sum_l ||D_l^{1/2} W_l||^2 prod_{i<l} (|s'| ||W_i||)^2. In l1 and linf the form D_l is taken over |J_l| <= |W_l| |s'| |J_{l-1}|. Each
-    spectral norm is bounded from above (`largest_eigenvalue`), and convolutions are written out as matrices.
+    g is the output of `network` in real arithmetic, with its weights as they are stored. With z_l =
+    W_l s(z_{l-1}) + b_l, J_l the Jacobian of z_l, and q_l the derivative of g by the output of a
+    unit, the Hessian is H = sum_l J_l^T diag(q_l s''(z_l)) J_l, with |q_l| <= |W_{l+1}|^T (|s'|
+    |q_{l+1}|). In l2 its largest and its smallest eigenvalue are bounded apart, as q of the last
+    hidden layer has known signs: sum_l ||D_l^{1/2} W_l||^2 prod_{i<l} (|s'| ||W_i||)^2. In l1 and
+    linf the form D_l is taken over |J_l| <= |W_l| |s'| |J_{l-1}|. Each spectral norm is bounded
+    from above (`largest_eigenvalue`), and convolutions are written out as matrices.
 
-    Parameters: `network` and `shape` as `layers` takes them; `norm` one of L1, L2, LINF. One hidden layer of softplus units gives the sharpest L.
+    Parameters: `network` and `shape` as `layers` takes them; `norm` one of L1, L2, LINF. One hidden
+    layer of softplus units gives the sharpest L.
     """
     if norm not in (L1, L2, LINF):
         raise ValueError(f"norm must be L1, L2 or LINF for the curvature of a network, got {norm}")
     layers(network, shape)
     with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
         chain = layers(owned(network, torch.float64).cpu(), shape)
-        bounds = {sign: [D.flatten().numpy() for D in curvatures(chain, sign)] for sign in (1.0, -1.0)}
+        bounds = {
+            sign: [D.flatten().numpy() for D in curvatures(chain, sign)] for sign in (1.0, -1.0)
+        }
         sizes = [*(math.prod(layer.shape) for layer in chain), 1]
         units = sum((inner * outer) ** 0.5 for inner, outer in itertools.pairwise(sizes))
         if len(chain) == 1:
@@ -118,7 +139,9 @@ def gradient_lipschitz(network: nn.Module, shape: tuple[int, ...], norm: Norm) -
         if norm == L2:
             L = max((_spectral(chain, D) for D in bounds.values()))
         else:
-            L = _elementwise(chain, [np.maximum(*D) for D in zip(*bounds.values(), strict=True)], norm)
+            L = _elementwise(
+                chain, [np.maximum(*D) for D in zip(*bounds.values(), strict=True)], norm
+            )
     L = L * (1 + 64 * (units + 64) * EPS) + lost([layer.map for layer in chain], 2)
     if not math.isfinite(L):
         raise ValueError(f"network must have a constant L within float64, got {L}")
@@ -130,7 +153,9 @@ def _spectral(chain: list[Layer], D: list[np.ndarray]) -> float:
     for layer, weights in zip(chain[:-1], D, strict=True):
         W = layer.matrix()
         total += largest_eigenvalue(W, weights) * lipschitz
-        lipschitz *= layer.slope**2 * (largest_eigenvalue(W, np.ones_like(weights)) if layer is not chain[-2] else 1.0)
+        lipschitz *= layer.slope**2 * (
+            largest_eigenvalue(W, np.ones_like(weights)) if layer is not chain[-2] else 1.0
+        )
     return total
 
 
@@ -146,27 +171,40 @@ def _elementwise(chain: list[Layer], D: list[np.ndarray], norm: Norm) -> float:
             share = np.sqrt(weights @ J**2)
             on = share > 0
             scaled = J[:, on] * (1 / np.sqrt(share[on]))[None]
-            total += min(abs(P).sum().item(), (share.sum() * largest_eigenvalue(scaled, weights)).item()) if on.any() else 0.0
+            total += (
+                min(abs(P).sum().item(), (share.sum() * largest_eigenvalue(scaled, weights)).item())
+                if on.any()
+                else 0.0
+            )
     return total
 
 
-def rounding(network: nn.Module, shape: tuple[int, ...], norm: Norm, domain: float = DOMAIN) -> float:
-    """How far at most g and its gradient, computed in float64, are from those in real arithmetic, for |x_i| <= `domain`.
+def rounding(
+    network: nn.Module, shape: tuple[int, ...], norm: Norm, domain: float = DOMAIN
+) -> float:
+    """How far at most g and its gradient, computed in float64, are from those in real arithmetic,
+    for |x_i| <= `domain`.
 
-    The larger of |fl(g) - g| and ||fl(grad g) - grad g||_*, as bounded by `lbrs.chains.rounding_errors`.
+    The larger of |fl(g) - g| and ||fl(grad g) - grad g||_*, as bounded by
+    `lbrs.chains.rounding_errors`.
     """
     layers(network, shape)
     return max(rounding_errors(network, shape, norm, domain, torch.float64))
 
 
-def smooth_score(network: nn.Module, shape: tuple[int, ...], norm: Norm, *, domain: float = DOMAIN) -> Score:
-    """The score of a smooth network in float64, with its L in `norm` and its rounding errors bounded: all that Theorem E' needs.
+def smooth_score(
+    network: nn.Module, shape: tuple[int, ...], norm: Norm, *, domain: float = DOMAIN
+) -> Score:
+    """The score of a smooth network in float64, with its L in `norm` and its rounding errors
+    bounded: all that Theorem E' needs.
 
-    Points beyond |x_i| <= `domain` are an error, and radii end there. The network is copied. Parameters: as `gradient_lipschitz`;
-    `domain` > 0. A ValueError, too, if rounding errors may reach 1 within the domain.
+    Points beyond |x_i| <= `domain` are an error, and radii end there. The network is copied.
+    Parameters: as `gradient_lipschitz`; `domain` > 0. A ValueError, too, if rounding errors may
+    reach 1 within the domain.
 
     >>> from lbrs.networks import smooth_mlp
-    >>> smooth_score(smooth_mlp((3,), (4,), generator=torch.Generator().manual_seed(0)), (3,), L2).gradient_lipschitz < 1
+    >>> network = smooth_mlp((3,), (4,), generator=torch.Generator().manual_seed(0))
+    >>> smooth_score(network, (3,), L2).gradient_lipschitz < 1
     True
     """
     L = gradient_lipschitz(network, shape, norm)
@@ -175,15 +213,25 @@ def smooth_score(network: nn.Module, shape: tuple[int, ...], norm: Norm, *, doma
 
 
 class CertifiedLoss:
-    """A training loss that asks for a margin after the largest loss within `radius`: t softplus(-(y g - ||grad g||_* r - L r^2 / 2) / t).
+    """A training loss that asks for a margin after the largest loss within `radius`: t softplus(-(y
+    g - ||grad g||_* r - L r^2 / 2) / t).
 
-    The bracket is Psi_-(r) at alpha = 0 (Theorem E), so a point with a positive one has a certified radius of r, and both the gradient and L are penalised.
-    Here L is estimated by a power iteration, from below; only `gradient_lipschitz` is a bound.
+    The bracket is Psi_-(r) at alpha = 0 (Theorem E), so a point with a positive one has a certified
+    radius of r, and both the gradient and L are penalised. Here L is estimated by a power
+    iteration, from below; only `gradient_lipschitz` is a bound.
 
-    Parameters: the network's `shape` of points, `norm`, `radius` r > 0, `temperature` t > 0, `generator` for the start of the iteration.
+    Parameters: the network's `shape` of points, `norm`, `radius` r > 0, `temperature` t > 0,
+    `generator` for the start of the iteration.
     """
 
-    def __init__(self, shape: tuple[int, ...], norm: Norm, radius: float, temperature: float, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        norm: Norm,
+        radius: float,
+        temperature: float,
+        generator: torch.Generator | None = None,
+    ) -> None:
         self.shape, self.norm = tuple(shape), norm
         self.radius = number("radius", radius, low=0)
         self.temperature = number("temperature", temperature, low=0, open_low=True)
@@ -200,7 +248,8 @@ class CertifiedLoss:
         return F.softplus(-margin / self.temperature).mean() * self.temperature
 
     def curvature(self, network: nn.Module) -> Tensor:
-        """An estimate of L, differentiable in the weights; one step of the power iteration a call."""
+        """An estimate of L, differentiable in the weights; one step of the power iteration a
+        call."""
         chain = layers(network, self.shape)
         values = []
         for place, sign in enumerate((1.0, -1.0)):
@@ -214,7 +263,8 @@ class CertifiedLoss:
 
 
 def _form(chain: list[Layer], D: list[Tensor], u: Tensor) -> Tensor:
-    """sum_l z_l^T diag(D_l) z_l for the input `u` sent through the linear maps alone, scaled by the largest slopes."""
+    """sum_l z_l^T diag(D_l) z_l for the input `u` sent through the linear maps alone, scaled by the
+    largest slopes."""
     total = u.new_zeros(())
     for layer, weights in zip(chain[:-1], D, strict=True):
         u = layer(u)

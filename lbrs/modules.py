@@ -1,164 +1,15 @@
-"""The layers of which bounds are proved, taken by what they are exactly: no subclass, hook or parametrization."""
+"""The layers of which bounds are proved, taken by what they are exactly: no subclass, hook or
+parametrization."""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
 from lbrs._checks import integer, number
-from lbrs.arithmetic import RATES, SAFETY, VALUES, Arithmetic
-
-Bounds = tuple[Tensor, Tensor]
-"""Elementwise bounds (1, *shape): of the sizes of exact numbers, and of the errors of computed ones."""
-
-
-@dataclass(frozen=True)
-class Map:
-    """A linear map W u + b: Linear, Conv2d with zero padding, or AvgPool2d, for inputs that are reshaped to (n, *shape)."""
-
-    module: nn.Module
-    shape: tuple[int, ...]
-    linear: ClassVar[bool] = True
-    smooth: ClassVar[bool] = True
-
-    def __call__(self, u: Tensor, absolute: bool = False) -> Tensor:
-        """W u for inputs (n, ...), or |W| u with the entries' sizes."""
-        u, module = u.reshape(len(u), *self.shape), self.module
-        if isinstance(module, nn.AvgPool2d):
-            return module(u)
-        weight = module.weight.abs() if absolute else module.weight
-        if isinstance(module, nn.Linear):
-            return F.linear(u, weight)
-        return F.conv2d(u, weight, None, module.stride, module.padding, module.dilation, module.groups)
-
-    def back(self, q: Tensor) -> Tensor:
-        """|W|^T q for `q` (1, ...), differentiable in the weights."""
-        at = torch.zeros(1, *self.shape, dtype=q.dtype, device=q.device, requires_grad=True)
-        kept = q.requires_grad or torch.is_grad_enabled()
-        with torch.enable_grad():
-            there = self(at, absolute=True)
-            return torch.autograd.grad(there, at, q.reshape(there.shape), create_graph=kept)[0]
-
-    def bias(self, like: Tensor) -> Tensor:
-        """|b| in the shape of the output `like` (1, *out)."""
-        bias = getattr(self.module, "bias", None)
-        if bias is None:
-            return torch.zeros_like(like)
-        return bias.abs().reshape(1, -1, *[1] * (like.ndim - 2)).expand_as(like)
-
-    @property
-    def terms(self) -> tuple[int, int]:
-        """The most products in one entry of W u, and of W^T q."""
-        module = self.module
-        if isinstance(module, nn.AvgPool2d):
-            return (math.prod(_pair(module.kernel_size)),) * 2
-        inner = module.weight[0].numel()
-        return inner, module.weight.numel() // (self.shape[0] if isinstance(module, nn.Conv2d) else inner)
-
-    def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
-        """The bounds of W u + b from those of u: of n products, each passes at most n roundings, and one more with a bias."""
-        (size, error), count = bounds, self.terms[0]
-        roundings = count + (getattr(self.module, "bias", None) is not None)
-        exact = self(size, absolute=True)
-        exact = exact + self.bias(exact)
-        wrong = self(error, absolute=True)
-        given = exact + wrong
-        lost = 2 * count + 2 + self(torch.ones_like(size), absolute=True) + count * (size + error).max()
-        result = wrong + kind.grows(roundings) * given + kind.floor * lost
-        return exact, result
-
-    def backward(self, bounds: Bounds, kept: Tensor, kind: Arithmetic) -> Bounds:
-        """The bounds of W^T q from those of q."""
-        (q, off), count = bounds, self.terms[1]
-        exact, wrong = self.back(q), self.back(off)
-        lost = 2 * count + 2 + self.back(torch.ones_like(q)) + count * (q + off).max()
-        return exact, wrong + kind.grows(count) * (exact + wrong) + kind.floor * lost
-
-
-@dataclass(frozen=True)
-class Unit:
-    """An activation s: |s'| <= `slope`, `low` <= s'' <= `high`, |s| <= `top`, |s(0)| = `origin`; infinite where s' jumps.
-
-    A computed s(z) is off by at most `value` eps (|s(z)| + `offset`), a computed q s'(z) by `rate` eps `slope` |q|;
-    on the way back numbers of up to `peak` |q| occur.
-    """
-
-    name: str
-    slope: float
-    low: float = -math.inf
-    high: float = math.inf
-    origin: float = 0.0
-    top: float = math.inf
-    value: float = 0.0
-    rate: float = math.inf
-    offset: float = 0.0
-    peak: float = 1.0
-    linear: ClassVar[bool] = False
-
-    @property
-    def smooth(self) -> bool:
-        """Whether s'' is bounded."""
-        return math.isfinite(self.high)
-
-    @property
-    def bend(self) -> float:
-        """The largest |s''|."""
-        return max(self.high, -self.low)
-
-    def __call__(self, u: Tensor, absolute: bool = False) -> Tensor:
-        """Sizes at the steepest."""
-        return self.slope * u
-
-    back = __call__
-
-    def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
-        """The bounds of s(z) from those of z."""
-        size, error = bounds
-        exact, given = ((self.slope * v + self.origin).clamp(max=self.top) for v in (size, size + error))
-        lost = kind.floor * (1 + self.slope)
-        return exact, self.slope * error + self.value * kind.eps * (given + self.offset) + lost
-
-    def backward(self, bounds: Bounds, kept: Tensor, kind: Arithmetic) -> Bounds:
-        """The bounds of q s'(z) from those of q, where the computed z is off by `kept`."""
-        q, off = bounds
-        rate = self.bend * kept + self.rate * kind.eps * self.slope + kind.floor
-        return self.slope * q, self.slope * off + (q + off) * rate + kind.floor * (1 + self.slope)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """MaxPool2d: each output is one of its inputs."""
-
-    module: nn.MaxPool2d
-    shape: tuple[int, ...]
-    linear: ClassVar[bool] = False
-    smooth: ClassVar[bool] = False
-
-    @property
-    def windows(self) -> int:
-        """The most outputs that an input may become."""
-        sizes, strides = _pair(self.module.kernel_size), _pair(self.module.stride)
-        return math.prod(-(-size // stride) for size, stride in zip(sizes, strides, strict=True))
-
-    def __call__(self, u: Tensor, absolute: bool = False) -> Tensor:
-        """The sums over the windows, which no change of the outputs exceeds."""
-        module = self.module
-        return F.avg_pool2d(u.reshape(len(u), *self.shape), module.kernel_size, module.stride, module.padding,
-                            module.ceil_mode, True, 1)
-
-    back = Map.back
-
-    def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
-        """The bounds of the largest of a window: those of the entries."""
-        size, error = (self.module(bound.reshape(1, *self.shape)) for bound in bounds)
-        return size, error + kind.floor
-
-
-Step = Map | Unit | Pool
+from lbrs.arithmetic import RATES, SAFETY, VALUES
+from lbrs.steps import Map, Pool, Step, Unit, pair
 
 ALLOWED = "Linear, Conv2d with zero padding, Flatten"
 SMOOTH = f"{ALLOWED} and smooth activations (Softplus with threshold=40, Tanh, Sigmoid)"
@@ -166,12 +17,14 @@ ANY = f"{ALLOWED}, AvgPool2d, MaxPool2d, ReLU, LeakyReLU, Softplus with threshol
 
 
 def steps(network: nn.Sequential, shape: tuple[int, ...], *, smooth: bool = False) -> list[Step]:
-    """What `network`, an nn.Sequential that maps points of `shape` to (n, 1), computes, one step a layer but Flatten.
+    """What `network`, an nn.Sequential that maps points of `shape` to (n, 1), computes, one step a
+    layer but Flatten.
 
-    Taken is what torch's own layers are known to compute: a layer whose type is exactly one of Linear, Conv2d with zero
-    padding, Flatten(), Softplus with beta > 0 and a threshold from 37 on, Tanh, Sigmoid, and unless `smooth` ReLU,
-    LeakyReLU, AvgPool2d and MaxPool2d; with finite weights, without hooks, parametrizations, buffers or methods of its own.
-    For anything else, or where the last step has more than one output, a ValueError or TypeError names the layer.
+    Taken is what torch's own layers are known to compute: a layer whose type is exactly one of
+    Linear, Conv2d with zero padding, Flatten(), Softplus with beta > 0 and a threshold from 37 on,
+    Tanh, Sigmoid, and unless `smooth` ReLU, LeakyReLU, AvgPool2d and MaxPool2d; with finite
+    weights, without hooks, parametrizations, buffers or methods of its own. For anything else, or
+    where the last step has more than one output, a ValueError or TypeError names the layer.
     """
     if type(network) is not nn.Sequential:
         raise TypeError(f"network must be an nn.Sequential, got {type(network).__name__}")
@@ -188,7 +41,9 @@ def steps(network: nn.Sequential, shape: tuple[int, ...], *, smooth: bool = Fals
         raise ValueError("network must end with a linear map to one number, got no linear map")
     _refuse_mixture(network)
     if math.prod(here) != 1:
-        raise ValueError(f"network must end with a linear map to one number, got outputs of shape {here}")
+        raise ValueError(
+            f"network must end with a linear map to one number, got outputs of shape {here}"
+        )
     return found
 
 
@@ -198,31 +53,46 @@ def _points(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(integer("shape", size, low=1) for size in shape)
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
-def _step(module: nn.Module, label: str, shape: tuple[int, ...], allowed: str, smooth: bool) -> Step | None:
+def _step(
+    module: nn.Module, label: str, shape: tuple[int, ...], allowed: str, smooth: bool
+) -> Step | None:
     """The step that `module` is, None for Flatten, or a ValueError."""
     kind = type(module)
     if kind is nn.Flatten:
         if (module.start_dim, module.end_dim) != (1, -1):
-            raise ValueError(f"network must have Flatten() from axis 1 to the last, got {module} as {label}")
+            raise ValueError(
+                f"network must have Flatten() from axis 1 to the last, got {module} as {label}"
+            )
         return None
     if kind is nn.Linear or (kind is nn.Conv2d and module.padding_mode == "zeros"):
         if kind is nn.Linear and len(shape) != 1:
-            raise ValueError(f"network must have Flatten() before a Linear layer, got inputs of shape {shape} for {label}")
+            raise ValueError(
+                "network must have Flatten() before a Linear layer, got inputs of shape "
+                f"{shape} for {label}"
+            )
         return Map(module, shape)
-    if kind is nn.AvgPool2d and not smooth and not module.ceil_mode and module.divisor_override is None:
+    if (
+        kind is nn.AvgPool2d
+        and not smooth
+        and not module.ceil_mode
+        and module.divisor_override is None
+    ):
         return Map(module, shape)
-    if kind is nn.MaxPool2d and not smooth and _pair(module.dilation) == (1, 1) and module.return_indices is False:
+    if (
+        kind is nn.MaxPool2d
+        and not smooth
+        and pair(module.dilation) == (1, 1)
+        and module.return_indices is False
+    ):
         return Pool(module, shape)
     if kind in UNITS:
         unit = UNITS[kind](module, label)
         if unit.smooth or not smooth:
             return unit
     told = f"{kind.__module__}.{kind.__qualname__}" if kind.__name__ in allowed else str(module)
-    raise ValueError(f"network must be made of {allowed}, got {label}: {told}, of which no bound is known here")
+    raise ValueError(
+        f"network must be made of {allowed}, got {label}: {told}, of which no bound is known here"
+    )
 
 
 def _after(module: nn.Module, shape: tuple[int, ...], label: str) -> tuple[int, ...]:
@@ -230,35 +100,62 @@ def _after(module: nn.Module, shape: tuple[int, ...], label: str) -> tuple[int, 
     weight = next(module.parameters(), torch.zeros(()))
     try:
         with torch.no_grad():
-            return tuple(module(torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)).shape[1:])
+            return tuple(
+                module(torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)).shape[1:]
+            )
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"network must take points of its shape, got {shape} for {label}: {error}") from error
+        raise ValueError(
+            f"network must take points of its shape, got {shape} for {label}: {error}"
+        ) from error
 
 
 def _refuse_changed(label: str, module: nn.Module) -> None:
     """A ValueError for whatever would let `module` compute something else than its type says."""
     own = vars(module)
-    hooks = [key for key, value in own.items() if "_hooks" in key and "state_dict" not in key and value]
+    hooks = [
+        key for key, value in own.items() if "_hooks" in key and "state_dict" not in key and value
+    ]
     if hooks:
-        raise ValueError(f"network must have no hooks, got {', '.join(hooks)} in {label}: bounds would not see what they do")
+        raise ValueError(
+            f"network must have no hooks, got {', '.join(hooks)} in {label}: bounds would "
+            "not see what they do"
+        )
     shadowing = sorted(key for key in own if hasattr(type(module), key))
     if shadowing:
-        raise ValueError(f"network must have layers as torch made them, got {', '.join(shadowing)} changed in {label}")
+        raise ValueError(
+            f"network must have layers as torch made them, got {', '.join(shadowing)} "
+            f"changed in {label}"
+        )
     if own["_buffers"]:
-        raise ValueError(f"network must have no buffers, got {', '.join(own['_buffers'])} in {label}")
+        raise ValueError(
+            f"network must have no buffers, got {', '.join(own['_buffers'])} in {label}"
+        )
     if type(module) is nn.Sequential:
         return
-    odd = [key for key in own["_parameters"] if key not in ("weight", "bias")] + list(own["_modules"])
-    odd += [key for key, value in own["_parameters"].items() if value is not None and type(value) not in (nn.Parameter, Tensor)]
+    odd = [key for key in own["_parameters"] if key not in ("weight", "bias")] + list(
+        own["_modules"]
+    )
+    odd += [
+        key
+        for key, value in own["_parameters"].items()
+        if value is not None and type(value) not in (nn.Parameter, Tensor)
+    ]
     if odd:
         raise ValueError(f"network must have plain weights, got {', '.join(odd)} in {label}")
     for key, value in own["_parameters"].items():
         if value is not None and not (value.is_floating_point() and torch.isfinite(value).all()):
-            raise ValueError(f"network must have finite real weights, got NaN, infinity or {value.dtype} in {key} of {label}")
+            raise ValueError(
+                "network must have finite real weights, got NaN, infinity or "
+                f"{value.dtype} in {key} of {label}"
+            )
 
 
 def _refuse_global_hooks() -> None:
-    given = [name for name, value in vars(torch_module).items() if name.startswith("_global_") and name.endswith("_hooks") and value]
+    given = [
+        name
+        for name, value in vars(torch_module).items()
+        if name.startswith("_global_") and name.endswith("_hooks") and value
+    ]
     given = [name for name in given if "registration" not in name]
     if given:
         raise ValueError(f"network must have no hooks, got {', '.join(given)} for all modules")
@@ -267,25 +164,58 @@ def _refuse_global_hooks() -> None:
 def _refuse_mixture(network: nn.Sequential) -> None:
     kinds = {f"{weight.dtype} on {weight.device}" for weight in network.parameters()}
     if len(kinds) > 1:
-        raise ValueError(f"network must have weights of one type on one device, got {', '.join(sorted(kinds))}")
+        raise ValueError(
+            f"network must have weights of one type on one device, got {', '.join(sorted(kinds))}"
+        )
 
 
 def _softplus(module: nn.Softplus, label: str) -> Unit:
     beta = number(f"network's beta in {label}", module.beta, low=1e-30, high=1e30)
     if not 37 <= number(f"network's threshold in {label}", module.threshold, low=0) <= 80:
-        raise ValueError("network must have Softplus(threshold=t) with 37 <= t <= 80, so that its gradient neither jumps there "
-                         f"nor overflows, got threshold {module.threshold:g} in {label}")
+        raise ValueError(
+            "network must have Softplus(threshold=t) with 37 <= t <= 80, so that its "
+            "gradient neither jumps there "
+            f"nor overflows, got threshold {module.threshold:g} in {label}"
+        )
     value, rate = SAFETY * VALUES["Softplus"], SAFETY * RATES["Softplus"]
-    return Unit("Softplus", 1.0, 0.0, beta / 4, math.log(2) / beta * (1 + 1e-15), math.inf, value, rate, 1 / beta,
-                math.exp(module.threshold + 1))
+    return Unit(
+        "Softplus",
+        1.0,
+        0.0,
+        beta / 4,
+        math.log(2) / beta * (1 + 1e-15),
+        math.inf,
+        value,
+        rate,
+        1 / beta,
+        math.exp(module.threshold + 1),
+    )
 
 
 def _tanh(module: nn.Tanh, label: str) -> Unit:
-    return Unit("Tanh", 1.0, -4 / 27**0.5, 4 / 27**0.5, 0.0, 1.0, SAFETY * VALUES["Tanh"], SAFETY * RATES["Tanh"])
+    return Unit(
+        "Tanh",
+        1.0,
+        -4 / 27**0.5,
+        4 / 27**0.5,
+        0.0,
+        1.0,
+        SAFETY * VALUES["Tanh"],
+        SAFETY * RATES["Tanh"],
+    )
 
 
 def _sigmoid(module: nn.Sigmoid, label: str) -> Unit:
-    return Unit("Sigmoid", 0.25, -1 / 108**0.5, 1 / 108**0.5, 0.5, 1.0, SAFETY * VALUES["Sigmoid"], SAFETY * RATES["Sigmoid"])
+    return Unit(
+        "Sigmoid",
+        0.25,
+        -1 / 108**0.5,
+        1 / 108**0.5,
+        0.5,
+        1.0,
+        SAFETY * VALUES["Sigmoid"],
+        SAFETY * RATES["Sigmoid"],
+    )
 
 
 def _relu(module: nn.ReLU, label: str) -> Unit:
@@ -293,8 +223,16 @@ def _relu(module: nn.ReLU, label: str) -> Unit:
 
 
 def _leaky(module: nn.LeakyReLU, label: str) -> Unit:
-    slope = abs(number(f"network's negative_slope in {label}", module.negative_slope, low=-1e30, high=1e30))
+    slope = abs(
+        number(f"network's negative_slope in {label}", module.negative_slope, low=-1e30, high=1e30)
+    )
     return Unit("LeakyReLU", max(1.0, slope), value=2.0)
 
 
-UNITS = {nn.Softplus: _softplus, nn.Tanh: _tanh, nn.Sigmoid: _sigmoid, nn.ReLU: _relu, nn.LeakyReLU: _leaky}
+UNITS = {
+    nn.Softplus: _softplus,
+    nn.Tanh: _tanh,
+    nn.Sigmoid: _sigmoid,
+    nn.ReLU: _relu,
+    nn.LeakyReLU: _leaky,
+}

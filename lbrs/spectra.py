@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 EPS = torch.finfo(torch.float64).eps
 FULL = 256
-"""Up to this many rows eigenvalues are proposed by a full decomposition, beyond by the Lanczos method."""
+"""Up to this many rows eigenvalues are proposed by a full decomposition, beyond by the Lanczos
+method."""
 BAND = 2**27
 """Most numbers (1 GiB) in the bands of a sparse matrix that is factorised."""
 
@@ -20,25 +21,37 @@ logger = logging.getLogger(__name__)
 
 
 def written_out(module: nn.Module, shape: tuple[int, ...]) -> Matrix:
-    """The matrix (out, in) in float64 of Linear, dense, or of Conv2d with zero padding on inputs of `shape` (c, h, w), sparse."""
+    """The matrix (out, in) in float64 of Linear, dense, or of Conv2d with zero padding on inputs of
+    `shape` (c, h, w), sparse."""
     weight = module.weight.detach().double().cpu().numpy()
     if isinstance(module, nn.Linear):
         return weight
     (outer, inner, *kernel), sides = weight.shape, shape[1:]
     taken = [_taken(module, axis, sides[axis]) for axis in (0, 1)]
-    o, c, a, b, i, j = np.ogrid[tuple(slice(n) for n in (outer, inner, *kernel, taken[0].shape[1], taken[1].shape[1]))]
+    o, c, a, b, i, j = np.ogrid[
+        tuple(slice(n) for n in (outer, inner, *kernel, taken[0].shape[1], taken[1].shape[1]))
+    ]
     y, x = taken[0][a, i], taken[1][b, j]
     channel = c + inner * (o // (outer // module.groups))
     row, column = (o * i.size + i) * j.size + j, (channel * sides[0] + y) * sides[1] + x
-    inside = np.broadcast_to((y >= 0) & (y < sides[0]) & (x >= 0) & (x < sides[1]), np.broadcast_shapes(row.shape, column.shape, a.shape, b.shape))
-    entries = [np.broadcast_to(part, inside.shape)[inside] for part in (weight[:, :, :, :, None, None], row, column)]
+    inside = np.broadcast_to(
+        (y >= 0) & (y < sides[0]) & (x >= 0) & (x < sides[1]),
+        np.broadcast_shapes(row.shape, column.shape, a.shape, b.shape),
+    )
+    entries = [
+        np.broadcast_to(part, inside.shape)[inside]
+        for part in (weight[:, :, :, :, None, None], row, column)
+    ]
     size = (outer * i.size * j.size, math.prod(shape))
     return sparse.csr_array((entries[0], (entries[1], entries[2])), shape=size)
 
 
 def _taken(module: nn.Conv2d, axis: int, side: int) -> np.ndarray:
-    """Which input (kernel, out) each entry of the kernel meets along `axis`, below 0 or beyond the side in the padding."""
-    size, stride, apart = (value[axis] for value in (module.kernel_size, module.stride, module.dilation))
+    """Which input (kernel, out) each entry of the kernel meets along `axis`, below 0 or beyond the
+    side in the padding."""
+    size, stride, apart = (
+        value[axis] for value in (module.kernel_size, module.stride, module.dilation)
+    )
     reach = apart * (size - 1)
     if isinstance(module.padding, str):
         before, both = (reach // 2, reach) if module.padding == "same" else (0, 0)
@@ -49,14 +62,19 @@ def _taken(module: nn.Conv2d, axis: int, side: int) -> np.ndarray:
 
 
 def largest_eigenvalue(W: Matrix | Tensor, D: np.ndarray | Tensor) -> float:
-    """An upper bound of the largest eigenvalue of W^T diag(D) W, for `W` (m, d) and `D` (m,) >= 0, proved in floating point.
+    """An upper bound of the largest eigenvalue of W^T diag(D) W, for `W` (m, d) and `D` (m,) >= 0,
+    proved in floating point.
 
-    An eigenvalue solver proposes lambda; then a Cholesky factorisation of lambda I - M runs to its end, for the smaller of the two
-    Gram matrices M, n x n. That shows lambda I - M >= -gamma_{b+1} / (1 - gamma_{b+1}) n lambda (Higham 2002, Theorem 10.3), b the
-    most entries that a row of the factor has, and M itself is computed up to gamma_{m+2} trace M; both are added. A sparse M is
-    ordered for a narrow band; where even that is too large, max_i (|M| v)_i / v_i with v > 0 is the bound (Collatz 1942).
+    An eigenvalue solver proposes lambda; then a Cholesky factorisation of lambda I - M runs to its
+    end, for the smaller of the two Gram matrices M, n x n. That shows lambda I - M >= -gamma_{b+1}
+    / (1 - gamma_{b+1}) n lambda (Higham 2002, Theorem 10.3), b the most entries that a row of the
+    factor has, and M itself is computed up to gamma_{m+2} trace M; both are added. A sparse M is
+    ordered for a narrow band; where even that is too large, max_i (|M| v)_i / v_i with v > 0 is the
+    bound (Collatz 1942).
     """
-    W, D = (value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (W, D))
+    W, D = (
+        value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (W, D)
+    )
     W, wide = _scaled(W)
     D, deep = _scaled(D)
     A = np.sqrt(D)[:, None] * W if isinstance(W, np.ndarray) else sparse.diags_array(np.sqrt(D)) @ W
@@ -80,20 +98,31 @@ def spectral_norm(W: Matrix) -> float:
 
 
 def _scaled(values: Matrix) -> tuple[Matrix, int]:
-    """`values` times 2^-e, the largest in size in [1/2, 1), and e: no square overflows, and what underflows does not matter."""
+    """`values` times 2^-e, the largest in size in [1/2, 1), and e: no square overflows, and what
+    underflows does not matter."""
     values = values if isinstance(values, np.ndarray) else sparse.csr_array(values)
     entries = values if isinstance(values, np.ndarray) else values.data
     power = int(np.frexp(np.abs(entries).max(initial=0.0))[1])
     if isinstance(values, np.ndarray):
         return np.ldexp(values, -power), power
-    return sparse.csr_array((np.ldexp(entries, -power), values.indices, values.indptr), shape=values.shape), power
+    return sparse.csr_array(
+        (np.ldexp(entries, -power), values.indices, values.indptr), shape=values.shape
+    ), power
 
 
 def _proved(A: Matrix, M: Matrix, trace: float) -> tuple[float, int]:
-    """A value for which value I - M can be factorised, and how many entries a row of the factor has at most."""
+    """A value for which value I - M can be factorised, and how many entries a row of the factor has
+    at most."""
     n = len(A) if isinstance(A, np.ndarray) else A.shape[0]
     if isinstance(M, np.ndarray):
-        factorise, width = (lambda value: scipy.linalg.cholesky(value * np.eye(n) - M, lower=True, check_finite=False)), n
+        factorise, width = (
+            (
+                lambda value: scipy.linalg.cholesky(
+                    value * np.eye(n) - M, lower=True, check_finite=False
+                )
+            ),
+            n,
+        )
     else:
         order = sparse.csgraph.reverse_cuthill_mckee(sparse.csr_matrix(M), symmetric_mode=True)
         entries = sparse.coo_array(M[order][:, order])
@@ -127,7 +156,9 @@ def _proposed(A: Matrix, M: Matrix) -> float:
         return float(np.linalg.eigvalsh(M if isinstance(M, np.ndarray) else M.toarray())[-1])
     start = np.random.default_rng(0).standard_normal(n)
     try:
-        found = sparse.linalg.eigsh(M, 1, which="LA", v0=start, tol=1e-11, return_eigenvectors=False)
+        found = sparse.linalg.eigsh(
+            M, 1, which="LA", v0=start, tol=1e-11, return_eigenvectors=False
+        )
         return float(found[0])
     except sparse.linalg.ArpackNoConvergence:
         for _ in range(200):
@@ -146,5 +177,11 @@ def _collatz(M: sparse.csr_array) -> float:
 
 def _announce(n: int, width: int) -> None:
     if n * width * min(width, n) > 10**12:
-        told = "a bound from its rows is taken" if n * width > BAND else f"needs {8 * n * width / 2**30:.1f} GiB"
-        logger.warning("the spectral norm of a convolution with %d rows and a band of %d: %s", n, width, told)
+        told = (
+            "a bound from its rows is taken"
+            if n * width > BAND
+            else f"needs {8 * n * width / 2**30:.1f} GiB"
+        )
+        logger.warning(
+            "the spectral norm of a convolution with %d rows and a band of %d: %s", n, width, told
+        )
