@@ -106,7 +106,7 @@ def half(dtype: torch.dtype, relu: bool = False) -> Callable[[np.random.Generato
         )
         share = max(
             1.5
-            * errors(rough, true, tensor(rng.uniform(-box, box, (4000, d))), norm, relu)
+            * errors(rough, true, tensor(rng.uniform(-box, box, (1500, d))), norm, relu)
             .max()
             .item(),
             1e-4,

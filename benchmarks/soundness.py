@@ -173,9 +173,8 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--kind", default="all", help="part of a title such as 'Score, local'")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(None if arguments is None else list(arguments))
-    chosen = [
-        kind for kind in KINDS if options.kind in ("all", kind.title) or options.kind in kind.title
-    ]
+    chosen = [kind for kind in KINDS if options.kind in ("all", kind.title)]
+    chosen = chosen or [kind for kind in KINDS if options.kind in kind.title]
     if not chosen:
         parser.error(f"--kind must be all or part of one of {[kind.title for kind in KINDS]}")
     torch.set_num_threads(1)

@@ -199,7 +199,8 @@ def smooth(bound: str, local: bool = False) -> Callable[[np.random.Generator, No
             alpha = min(alpha, 1e3)
         constant = (lambda x, R: chosen.L0 + chosen.L1 * R) if local else chosen.L0
         model = LocallyBiased(ChosenScore(chosen, constant), oracle, alpha, norm)
-        return certified(model, chosen, m, rng, bound, CHOICES, 1e-6 if bound == "paper" else 0.0)
+        less, more = 1e-6 if bound == "paper" else 0.0, 40 if local else 8
+        return certified(model, chosen, m, rng, bound, CHOICES, less, more)
 
     return make
 

@@ -13,7 +13,7 @@ from lbrs.records import find_project
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-POINTS = 12_000
+POINTS = 10_000
 TITLES = [
     "LinearScore, paper",
     "LinearScore, sharp",
@@ -72,6 +72,24 @@ def test_no_certificate_is_false(attack, title):
     assert sum(count.attacked for count in found.values()) >= POINTS
     assert all(count.certified > 5 for count in found.values())
     assert [count.example for count in found.values() if count.false] == []
+
+
+def test_the_table_names_what_is_false(soundness, capsys, monkeypatch):
+    assert soundness.main(["--points", "500", "--kind", "LinearScore, paper"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[2] for row in rows] == ["l1", "l2", "linf", "l3", "l1.5"]
+    assert all(row.endswith(" | 0 |") for row in rows)
+    radius = NearestNeighborOracle.radius
+    monkeypatch.setattr(
+        NearestNeighborOracle,
+        "radius",
+        lambda self, x, norm, bound="sharp": 2 * radius(self, x, norm, bound),
+    )
+    assert soundness.main(["--points", "500", "--kind", "3-NN"]) == 1
+    assert "changes at distance" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        soundness.main(["--kind", "no such kind"])
+    assert "part of one of" in capsys.readouterr().err
 
 
 def falsified(found):
