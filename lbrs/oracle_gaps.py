@@ -1,6 +1,7 @@
 """Distances between reference points, in the dual of the threat norm: bounds of many, few exactly."""
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,14 +21,18 @@ class Gaps:
     def __init__(self, points: Tensor, center: Tensor, centered: Tensor, squares: Tensor) -> None:
         self.points, self.center, self.centered = points, center, centered
         self.squares = squares
-        self.low, high = points.amin(0), points.amax(0)
-        self.range = high - self.low
+
+    @cached_property
+    def _ranges(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The lower end and the width (d,) of each feature's range; for each point (m,) its
+        distance in l1 from the lower ends, and in linf from the farther ends."""
+        low, high = self.points.amin(0), self.points.amax(0)
         size, reach = [], []
-        for part in chunks(len(points), points.shape[1]):
-            above = points[part] - self.low
+        for part in chunks(len(self.points), self.points.shape[1]):
+            above = self.points[part] - low
             size.append(above.sum(1))
-            reach.append(torch.maximum(above, high - points[part]).amax(1))
-        self.size, self.reach = torch.cat(size), torch.cat(reach)
+            reach.append(torch.maximum(above, high - self.points[part]).amax(1))
+        return low, high - low, torch.cat(size), torch.cat(reach)
 
     def bounds(self, rows: Tensor, columns: slice, norm: Norm) -> tuple[Tensor, Tensor]:
         """Numbers (n, m) below and above ||x_i - x_j|| for i in `rows` (n,) and j in `columns`.
@@ -44,13 +49,15 @@ class Gaps:
         square = total.addmm_(left, right.T, alpha=-2)
         low, high = (square - slack).clamp_(min=0).sqrt_(), (square + slack).sqrt_()
         power, p = abs(1 - 2 / norm.p), norm.p
+        if p == 2:
+            return low, high
+        reach = self._ranges[-1]
+        reach = torch.minimum(reach[rows][:, None], reach[columns])
         if p < 2:
             ratio = (self._one(rows, columns) / high).clamp_(1, math.sqrt(d))
-            reach = torch.minimum(self.reach[rows][:, None], self.reach[columns])
             low, high = low * (low / reach.clamp_(min=1e-300)).clamp_(min=1) ** power, high * ratio**power
-        elif p > 2:
+        else:
             one = self._one(rows, columns).clamp_(min=high, max=high * math.sqrt(d))
-            reach = torch.minimum(self.reach[rows][:, None], self.reach[columns])
             low, high = low * (low / one) ** power, high * (reach / high).clamp_(max=1) ** power
         return low * (1 - ROOM), high * (1 + ROOM)
 
@@ -60,11 +67,11 @@ class Gaps:
         All terms of its sums are at most w_c s or w_c t in size, so they are off by a share of
         2.5 (d + 6) eps of their sums over c: a third of what is allowed.
         """
-        above = self.points[rows] - self.low
-        weight = torch.where(self.range > 0, above / self.range, 0.0)
-        start = self.size[rows] - 2 * (weight @ (self.center - self.low))
+        low, width, size, _ = self._ranges
+        weight = torch.where(width > 0, (self.points[rows] - low) / width, 0.0)
+        start = size[rows] - 2 * (weight @ (self.center - low))
         slack = 2 * of_product(self.points.shape[1])
-        base = (start + slack * self.size[rows])[:, None] + (1 + slack) * self.size[columns]
+        base = (start + slack * size[rows])[:, None] + (1 + slack) * size[columns]
         return base.addmm_(weight, self.centered[columns].T, alpha=-2).clamp_(min=0)
 
     def exact(self, i: Tensor, j: Tensor, norm: Norm) -> Tensor:
