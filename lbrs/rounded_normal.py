@@ -95,33 +95,39 @@ def _excess(c: Tensor, far: Tensor) -> Tensor:
 def rounded_normal(n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
     """n independent draws of E = round(2^16 Z), Z ~ N(0, 1), as int32 (n,), see the module."""
     rules = table(torch.device(device))
-    found, places, start = torch.empty(n, dtype=torch.int32, device=device), [], 0
-    for part in found.split(BLOCK if found.device.type == "cpu" else max(1, n)):
-        words = torch.empty(-(-len(part) // 2), dtype=torch.int64, device=device)
-        words = words.random_(-(2**63), None, generator=generator).view(torch.int32)[: len(part)]
-        slots = words.bitwise_right_shift(16).bitwise_and_(STEPS - 1)
-        torch.index_select(rules.slots, 0, slots, out=part)
+    found, places = torch.empty(n, dtype=torch.int32, device=device), []
+    block = min(BLOCK, n) if found.device.type == "cpu" else n
+    bits = torch.empty(-(-block // 2), dtype=torch.int64, device=device)
+    words, slots = bits.view(torch.int32), torch.empty_like(bits).view(torch.int32)
+    for start in range(0, n, max(1, block)):
+        part = found[start : start + block]
+        bits.random_(-(2**63), None, generator=generator)
+        torch.bitwise_right_shift(words, 16, out=slots).bitwise_and_(STEPS - 1)
+        torch.index_select(rules.slots, 0, slots[: len(part)], out=part)
         places.append((part == LEFT).nonzero().flatten().add_(start))
-        part += words.bitwise_and_(CELL - 1)
-        start += len(part)
+        part += words.bitwise_and_(CELL - 1)[: len(part)]
     left = torch.cat(places) if n else found.long()
     found[left] = _rest(rules, len(left), generator)
     return found
 
 
 def _rest(rules: Table, n: int, generator: torch.Generator | None) -> Tensor:
-    """n draws of the rest: a cell by inversion, a place in it by rejection."""
+    """n draws of the rest: a cell by inversion, a place by rejection, some tries at a time."""
     words = torch.empty(n, dtype=torch.int64, device=rules.sums.device)
     cell = torch.searchsorted(rules.sums, words.random_(0, 2**62, generator=generator), right=True)
     found = torch.empty(n, dtype=torch.int32, device=cell.device)
     todo = torch.arange(n, device=cell.device)
     while len(todo):
-        words = torch.empty_like(todo).random_(-(2**63), None, generator=generator)
-        first, far, least, most = (part.index_select(0, cell) for part in rules[2:])
-        c = first.add_(words & (CELL - 1))
+        tries = max(1, min(16, 4096 // len(todo)))
+        words = torch.empty(len(todo), tries, dtype=torch.int64, device=cell.device)
+        words.random_(-(2**63), None, generator=generator)
+        first, far, least, most = (part.index_select(0, cell)[:, None] for part in rules[2:])
+        c = first + (words & (CELL - 1))
         share = ((words >> 11) & (2**53 - 1)).to(torch.float64) * 2.0**-53
         taken = share * most < _excess(c, far) + least
-        done, going = taken.nonzero().flatten(), (~taken).nonzero().flatten()
-        found[todo.index_select(0, done)] = c.index_select(0, done).to(torch.int32)
+        some, which = taken.to(torch.int8).max(1)
+        done, going = some.nonzero().flatten(), (some == 0).nonzero().flatten()
+        chosen = c.gather(1, which[:, None])[:, 0].index_select(0, done)
+        found[todo.index_select(0, done)] = chosen.to(torch.int32)
         todo, cell = todo.index_select(0, going), cell.index_select(0, going)
     return found
