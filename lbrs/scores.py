@@ -146,13 +146,15 @@ class Score:
         unit, size = (self.observed or observed(self.dtype)).unit, 1 + x.abs().max().item()
         noise = torch.randn(x.flatten(1).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(value)
         noise = (noise / noise.norm(dim=1, keepdim=True)).reshape(x.shape)
-        close = torch.zeros(len(x), dtype=torch.bool, device=value.device)
+        told, close = torch.zeros((2, len(x)), dtype=torch.bool, device=value.device)
         for shrink in (1.0, 0.1, 1e-2, 1e-4):
             ahead, behind = (self._clipped(x.to(noise) + side * shrink * size * unit ** (1 / 3) * noise) for side in (1, -1))
-            moved, told = self.value(ahead) - self.value(behind), (gradient * (ahead - behind)).flatten(1).sum(1)
-            free = 0.01 * (gradient.flatten(1).norm(dim=1) * (ahead - behind).flatten(1).norm(dim=1)) + 256 * unit * (1 + value.abs())
-            close |= (moved - told).abs() <= free
-        if not close.all():
+            gap = (self.value(ahead) - self.value(behind) - (gradient * (ahead - behind)).flatten(1).sum(1)).abs()
+            most = gradient.flatten(1).norm(dim=1) * (ahead - behind).flatten(1).norm(dim=1)
+            rounded = 64 * unit * (1 + value.abs())
+            told |= rounded < 1e-3 * most
+            close |= (gap <= max(1e-6, unit**0.5) * most + rounded) & (rounded < 1e-3 * most)
+        if (told & ~close).any():
             raise ValueError("gradient_lipschitz must be None for a function whose gradient, as torch gives it, is not that of its values: "
                              "a custom backward or a detached part changes it; say assume_smooth=True if that is meant")
 

@@ -266,3 +266,15 @@ def test_module_whose_output_depends_on_chance_or_on_the_batch_is_refused(part):
     with pytest.raises(ValueError, match=r"\bfunction\b.*evaluation mode"):
         Score(net).value(np.ones((2, 6)))
     assert Score(net.eval()).value(np.ones((2, 6))).shape == (2,)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-2])
+def test_a_detached_part_is_noticed_in_many_dimensions(rng, size):
+    oracle = NearestNeighborOracle(np.eye(784)[:2], [1, -1])
+    weight = torch.linspace(-1, 1, 784, dtype=torch.float64)
+    whole = lambda x: (x @ weight).sin() * (1 + size * (x @ weight.flip(0)).sin())  # noqa: E731
+    cut = lambda x: (x @ weight).sin() * (1 + size * (x.detach() @ weight.flip(0)).sin())  # noqa: E731
+    x = 0.03 * rng.normal(size=(3, 784))
+    LocallyBiased(Score(whole, 500.0), oracle, 0.1).certify(x)
+    with pytest.raises(ValueError, match="^gradient_lipschitz.*not that of its values"):
+        LocallyBiased(Score(cut, 500.0), oracle, 0.1).certify(x)
