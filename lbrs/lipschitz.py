@@ -8,7 +8,7 @@ from torch import Tensor
 from lbrs._checks import number
 from lbrs.certificates import Certificate, round_down, theorem_h
 from lbrs.norms import Norm
-from lbrs.rounding import EPS, least, lipschitz_score
+from lbrs.rounding import EPS, least, lipschitz_allowance
 from lbrs.scores import Linearization, Score, sign
 from lbrs.smoothing import select
 
@@ -50,7 +50,7 @@ class LipschitzScore(Score):
         local, K = self.linearize(x, norm), self.lipschitz
         label = label.to(local.base)
         prediction = select(local, label, alpha)
-        lowered = least(prediction * local.value, self.rounding) - lipschitz_score(alpha, K, self.rounding)
+        lowered = least(prediction * local.value, self.rounding) - lipschitz_allowance(alpha, K, self.rounding)
         flat = torch.where(lowered > 0, torch.inf, -torch.inf)
         distance = torch.where(local.slope > 0, lowered / torch.where(local.slope > 0, local.slope, 1.0), flat)
         distance = torch.where(torch.isfinite(distance), distance - 8 * EPS * (distance.abs() + alpha), distance)

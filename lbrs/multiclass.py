@@ -9,7 +9,7 @@ from lbrs._checks import array, batch, classes, number
 from lbrs.certificates import Certificate, round_down, theorem_m
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles import NearestNeighborOracle
-from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_score
+from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_allowance
 from lbrs.scores import Score
 
 
@@ -25,7 +25,7 @@ class ClassScores(Score):
     def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
         """The scores `h` (n, C) at `x`, moved against the class `predicted` (n,) by what rounding can do at x and within the ball."""
         gap = h.gather(1, predicted[:, None]) - h
-        lowered = least(gap, self.rounding) - lipschitz_score(alpha, K, self.rounding)
+        lowered = least(gap, self.rounding) - lipschitz_allowance(alpha, K, self.rounding)
         return (-lowered).scatter(1, predicted[:, None], 0.0)
 
     def constants(self, pairs: Tensor, norm: Norm) -> Tensor:

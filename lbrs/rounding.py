@@ -39,7 +39,7 @@ def general_score(slope: Tensor, reach: Tensor, alpha: float, L: float | Tensor,
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
-def lipschitz_score(alpha: float, K: float, share: float) -> float:
+def lipschitz_allowance(alpha: float, K: float, share: float) -> float:
     """By how much s h(z) +- alpha K must exceed 0 so that the computed one does, too, |fl(h) - h| <= s (1 + |h|).
 
     Lemma. That of `general_score` with the exact slope K: (s (1 + alpha K))/(1 - s), and a few eps of alpha K for the comparison. The same holds

@@ -8,7 +8,7 @@ import torch
 
 import lbrs.smoothing
 from lbrs import L1, L2, LINF, LinearScore, LipschitzScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, Score
-from lbrs.rounding import affine_scores, general_score, least, lipschitz_score, slopes
+from lbrs.rounding import affine_scores, general_score, least, lipschitz_allowance, slopes
 from lbrs.scores import Linearization, sign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -85,7 +85,7 @@ def test_allowances_grow_with_what_they_depend_on():
             general_score(slope, reach, 2.0, 1.0, 1e-3, 1e-3), general_score(slope, reach, 1.0, 2.0, 1e-3, 1e-3),
             general_score(slope, reach, 1.0, 1.0, 2e-3, 1e-3), general_score(slope, reach, 1.0, 1.0, 1e-3, 2e-3)]
     assert all(changed > base for changed in more)
-    assert lipschitz_score(2.0, 1.0, 0.1) > lipschitz_score(1.0, 1.0, 0.1) > 0.2
+    assert lipschitz_allowance(2.0, 1.0, 0.1) > lipschitz_allowance(1.0, 1.0, 0.1) > 0.2
     assert affine_scores(slope, 5) > 6 * torch.finfo(torch.float64).eps
 
 
