@@ -10,6 +10,10 @@ EPS = torch.finfo(torch.float64).eps
 SHARE, TINY = 2.0**-90, 2.0**-1020
 """|high + low - ||a - b||^2| <= SHARE ||a - b||^2 + TINY d, for `squares` in d dimensions."""
 
+CACHED = 64
+"""Pairs of rows are taken in parts this many times smaller than memory allows: 1 MiB, which stays
+in a processor's cache."""
+
 
 def squares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """||a - b||^2 along the last axis (broadcast) as high + low, two float64 numbers with
@@ -26,9 +30,9 @@ def squares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     rest, high = difference - top, difference * difference
     low = ((top * top - high) + 2 * top * rest) + rest * rest + 2 * difference * low
     while (width := high.shape[-1]) > 1:
-        pad = (0, width % 2)
-        halves = (torch.nn.functional.pad(v, pad).unflatten(-1, (2, -1)) for v in (high, low))
-        high, low = halves
+        if width % 2:
+            high, low = (torch.nn.functional.pad(v, (0, 1)) for v in (high, low))
+        high, low = (v.unflatten(-1, (2, -1)) for v in (high, low))
         high, error = _two_sum(high[..., 0, :], high[..., 1, :])
         low = (low[..., 0, :] + low[..., 1, :]) + error
     high, low = high[..., 0], low[..., 0]
@@ -47,9 +51,9 @@ def of_product(d: int) -> float:
     """The share of ||a||^2 + ||b||^2 by which ||b||^2 - 2 a^T b may be off, four times over.
 
     Lemma. In any order of summation the computed value is off by at most (2 d + 10) u S, u = eps/2
-    and S = ||a||^2 + ||b||^2, as a measure of ||x - z||^2 - ||a||^2 for a = fl(x - c), b = fl(z - c)
-    too: the two products cost (d + 1) u S each, since 2 |a|^T |b| <= S, the differences 4 u S, the
-    last sum 2 u S. That is (d + 5) eps S. Underflow may cost TINY d besides.
+    and S = ||a||^2 + ||b||^2; as a measure of ||x - z||^2 - ||a||^2 for a = fl(x - c) and
+    b = fl(z - c) too: the two products cost (d + 1) u S each, since 2 |a|^T |b| <= S, the
+    differences 4 u S, the last sum 2 u S. That is (d + 5) eps S. Underflow may cost TINY d besides.
     """
     return 4 * EPS * (8 + d)
 

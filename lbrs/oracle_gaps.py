@@ -1,4 +1,4 @@
-"""Distances between reference points, in the dual of the threat norm: bounds of many, few exactly."""
+"""Distances between reference points in a dual norm: bounds of many, a few exactly."""
 
 import math
 from functools import cached_property
@@ -8,10 +8,10 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
-from lbrs.oracle_distances import TINY, of_product
+from lbrs.oracle_distances import CACHED, TINY, of_product
 
 ROOM = 1e-12
-"""The share by which bounds are widened for the rounding of ranges, powers and quotients, below 1e-14."""
+"""The share by which bounds are widened, for the rounding of ranges, powers and quotients."""
 
 
 class Gaps:
@@ -55,7 +55,8 @@ class Gaps:
         reach = torch.minimum(reach[rows][:, None], reach[columns])
         if p < 2:
             ratio = (self._one(rows, columns) / high).clamp_(1, math.sqrt(d))
-            low, high = low * (low / reach.clamp_(min=1e-300)).clamp_(min=1) ** power, high * ratio**power
+            excess = (low / reach.clamp_(min=1e-300)).clamp_(min=1)
+            low, high = low * excess**power, high * ratio**power
         else:
             one = self._one(rows, columns).clamp_(min=high, max=high * math.sqrt(d))
             low, high = low * (low / one) ** power, high * (reach / high).clamp_(max=1) ** power
@@ -75,13 +76,14 @@ class Gaps:
         return base.addmm_(weight, self.centered[columns].T, alpha=-2).clamp_(min=0)
 
     def exact(self, i: Tensor, j: Tensor, norm: Norm) -> Tensor:
-        """||x_i - x_j|| (n,) as `norm` computes it, for pairs of rows; each pair is computed once."""
+        """||x_i - x_j|| (n,) as `norm` computes it, for pairs of rows, each of them once."""
         code, inverse = (i * len(self.points) + j).unique(return_inverse=True)
         i, j = code // len(self.points), code % len(self.points)
-        values = [self._plain(i[part], j[part], norm) for part in chunks(len(i), self.points.shape[1])]
+        parts = chunks(len(i), CACHED * self.points.shape[1])
+        values = [self._plain(i[part], j[part], norm) for part in parts]
         return torch.cat(values)[inverse] if values else self.squares[i]
 
     def _plain(self, i: Tensor, j: Tensor, norm: Norm) -> Tensor:
-        """As `exact`; a single row goes through twice, as one alone may be summed in another order."""
+        """As `exact`; one row alone goes through twice, as it might be summed in another order."""
         rows = self.points[i] - self.points[j]
         return norm(rows.expand(2, -1) if len(rows) == 1 else rows)[: len(rows)]

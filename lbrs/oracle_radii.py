@@ -1,5 +1,5 @@
-"""Theorems A and K: the least over opposite points of the largest bisector distance, found by bounds
-from matrix products and decided in twice the working precision."""
+"""Theorems A and K: the least over opposite points of the largest distance to a bisector, found by
+bounds from matrix products and decided in twice the working precision."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
-from lbrs.oracle_distances import EPS, SHARE, TINY, ranked, squares
+from lbrs.oracle_distances import CACHED, EPS, SHARE, TINY, ranked, squares
 from lbrs.oracle_gaps import Gaps
 
 ROUND = 8  # most opposite points looked at together before asking which may be closer still
@@ -27,10 +27,11 @@ def bisectors(
     """Lower bounds of b_kj, which no rounding error of the labels or of this formula can break.
 
     Where the computed label at z, t = ||z - x|| < b_kj(x), is that of x_j and not of x_k,
-    2 t ||x_k - x_j||_* >= rho_j^2 - rho_k^2 - n, n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY.
-    There rho(z, .) <= (1 + sqrt d) rho_j in each norm, as rho_j - rho_k <= ||x_j - x_k||_2; so
-    n <= 8 d (SHARE rho_j^2 + TINY). The squared distances at x, as of `squares`, are off by SHARE
-    each. The difference x_k - x_j costs a share u, its norm `Norm.rounding`, the formula 5 u.
+    2 t ||x_k - x_j||_* >= rho_j^2 - rho_k^2 - n with
+    n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY. There rho(z, .) <= (1 + sqrt d) rho_j in
+    each norm, as rho_j - rho_k <= ||x_j - x_k||_2; so n <= 8 d (SHARE rho_j^2 + TINY). The squared
+    distances at x, as of `squares`, are off by SHARE each. The difference x_k - x_j costs a share
+    u, its norm `Norm.rounding`, the formula 5 u.
 
     Parameters: squared distances as of `squares` and computed gaps ||x_k - x_j||_*, each (n,).
     """
@@ -197,7 +198,7 @@ class Side:
         ends = torch.cat([self.same.start + k, self.other.start + j])
         code, inverse = (row.repeat(2) * len(points) + ends).unique(return_inverse=True)
         row, ends, d = code // len(points), code % len(points), points.shape[1]
-        parts = [squares(self.x[row[p]], points[ends[p]]) for p in chunks(len(row), 8 * d)]
+        parts = [squares(self.x[row[p]], points[ends[p]]) for p in chunks(len(row), CACHED * d)]
         high, low = (torch.cat(values)[inverse] for values in zip(*parts, strict=True))
         to_same, to_other = (high[: len(k)], low[: len(k)]), (high[len(k) :], low[len(k) :])
         return bisectors(to_same, to_other, gap, d, self.dual)

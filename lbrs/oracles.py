@@ -8,7 +8,16 @@ from torch import Tensor
 from lbrs import _checks
 from lbrs._checks import batch, chunks, integer
 from lbrs.norms import L2, Norm, as_norm
-from lbrs.oracle_distances import SHARE, TINY, folded, of_product, of_sum, ranked, squares
+from lbrs.oracle_distances import (
+    CACHED,
+    SHARE,
+    TINY,
+    folded,
+    of_product,
+    of_sum,
+    ranked,
+    squares,
+)
 from lbrs.oracle_gaps import Gaps
 from lbrs.oracle_radii import Side
 
@@ -25,7 +34,7 @@ ROUGH = 1e-6
 
 
 def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
-    """||a_i - b_j|| for rows of `a` (n, d) and `b` (m, d), as (n, m); equal rows have distance 0."""
+    """||a_i - b_j|| for rows of `a` (n, d) and `b` (m, d), as (n, m); 0 for equal rows."""
     return torch.cdist(a, b, p=norm.p, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -35,9 +44,9 @@ class NearestNeighborOracle:
 
     The paper has k = 1 (Section 3.2). Of equally near points those that come first count. Nothing
     of size N x N is ever held for many points. Distances are compared in twice the working
-    precision where they are close: a label is that of real arithmetic unless two squared distances
-    agree in 89 bits. Labels and radii at a point depend on that point alone, to the last bit, and
-    not on the others of a call or on earlier calls.
+    precision where they are close: a label is that of real arithmetic unless two squared
+    distances agree in 89 bits. Labels and radii at a point depend on that point alone, to the last
+    bit, and not on the others of a call or on earlier calls.
 
     Parameters
     ----------
@@ -64,7 +73,8 @@ class NearestNeighborOracle:
         self.shape = tuple(points.shape[1:])
         self.k = integer("k", k, low=1)
         if self.k % 2 == 0 or self.k > len(points):
-            raise ValueError(f"k must be odd and at most the number of points {len(points)}, got {k}")
+            told = f"k must be odd and at most the number of points {len(points)}, got {k}"
+            raise ValueError(told)
         points = points.flatten(1).contiguous()
         self._labels = labels.clone()
         self._kept, self._place = folded(points, labels, self.k)
@@ -169,15 +179,14 @@ class NearestNeighborOracle:
     def _decided(self, x: Tensor, i: Tensor, j: Tensor, k: int) -> Tensor:
         """The k nearest of candidates j (p,) to the rows i (p,) of `x`, at least k for each row."""
         d, more = x.shape[1], torch.arange(k, device=x.device)
-        sums = [
-            (x[i[part]] - self._points[j[part]]).square_().sum(1) for part in chunks(len(i), 2 * d)
-        ]
+        parts = chunks(len(i), CACHED * d)
+        sums = [(x[i[part]] - self._points[j[part]]).square_().sum(1) for part in parts]
         values, slack = torch.cat(sums), of_sum(d)
         order, start = ranked(i, (values,), len(x))
         limit = values[order[start + k - 1]] * (1 + slack) + 8 * d * TINY
         close = (values * (1 - slack) - 8 * d * TINY <= limit[i]).nonzero().flatten()
         i, j = i[close], j[close]
-        parts = [squares(x[i[part]], self._points[j[part]]) for part in chunks(len(i), 8 * d)]
+        parts = [squares(x[i[part]], self._points[j[part]]) for part in chunks(len(i), CACHED * d)]
         high, low = (torch.cat(values) for values in zip(*parts))
         order, start = ranked(i, (high, low, self._kept[j]), len(x))
         return j[order[start[:, None] + more]]
@@ -200,7 +209,7 @@ class NearestNeighborOracle:
         return result
 
     def _sharpened(self, x: Tensor, low: Tensor, high: Tensor, other: slice) -> tuple[Tensor, ...]:
-        """x, low, high; where the bounds are wide for the nearest opposite point, by direct sums."""
+        """x, low, high; by direct sums where they are wide for the nearest opposite point."""
         d, slack = x.shape[1], of_sum(x.shape[1])
         size = (x - self._center).square().sum(1)
         least, place = low[:, other].min(1)
