@@ -48,12 +48,7 @@ def network(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
             score, NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N)), alpha, norm
         )
         certificate = model.certify(x, bound=bound)
-        # Theorem 8 as printed knows no rounding
-        radius = (
-            certificate.radius
-            if bound == "sharp"
-            else (certificate.radius * (1 - 1e-9) - 1e-10 * (1 + alpha)).clamp(min=0)
-        )
+        radius = certificate.radius if bound == "sharp" else unrounded(certificate.radius, model, x)
         return Trial(
             x,
             certificate.prediction,
@@ -63,6 +58,16 @@ def network(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
         )
 
     return make
+
+
+def unrounded(radius: Tensor, model: LocallyBiased, x: Tensor) -> Tensor:
+    """Radii of Theorem 8, which knows no rounding: its bound falls by G + alpha L a unit of length
+    at least, so that this much less leaves twice what the score's rounding errors can do."""
+    score, alpha = model.score_function, model.alpha
+    local = score.linearize(x, model.norm)
+    error = 4 * score.rounding * (1 + local.value.abs() + alpha * (1 + local.slope))
+    less = error / (local.slope + alpha * score.gradient_lipschitz)
+    return (radius * (1 - 1e-12) - less).clamp(min=0)
 
 
 def climb(
