@@ -74,23 +74,33 @@ class ClassOracle:
 
     def __init__(self, points: object, labels: object) -> None:
         points = batch("points", points)
-        self.labels = classes("labels", labels, len(points), 2**31).to(points.device).clone()
+        self._labels = classes("labels", labels, len(points), 2**31).to(points.device).clone()
         self._all = NearestNeighborOracle(points, torch.ones(len(points)))
-        self.points, self.shape = self._all.points, self._all.shape
+        self._points, self.shape = self._all.points, self._all.shape
+
+    @property
+    def points(self) -> Tensor:
+        """The reference points (N, d), as a copy."""
+        return self._points.clone()
+
+    @property
+    def labels(self) -> Tensor:
+        """Their classes (N,), as a copy."""
+        return self._labels.clone()
 
     def label(self, x: object) -> Tensor:
         """k(x) for `x` (n, *shape), as float64 (n,)."""
-        return self.labels[self._all.nearest(x)]
+        return self._labels[self._all.nearest(x)]
 
     def radii(self, x: object, norm: Norm, count: int) -> Tensor:
         """nb (n, C): within the open ball of radius nb[:, c] the nearest class does not become c: 0 for c = k(x), inf for a class without points."""
-        x = batch("x", x, self.shape).to(self.points.device)
-        label, result = self.label(x), torch.full((len(x), count), torch.inf, dtype=torch.float64, device=self.points.device)
+        x = batch("x", x, self.shape).to(self._points.device)
+        label, result = self.label(x), torch.full((len(x), count), torch.inf, dtype=torch.float64, device=self._points.device)
         for c in range(count):
             result[label == c, c] = 0.0
             rows = label != c
-            if (self.labels == c).any() and rows.any():
-                rest = NearestNeighborOracle(self.points.reshape(-1, *self.shape), torch.where(self.labels == c, -1.0, 1.0))
+            if (self._labels == c).any() and rows.any():
+                rest = NearestNeighborOracle(self._points.reshape(-1, *self.shape), torch.where(self._labels == c, -1.0, 1.0))
                 result[rows, c] = rest.radius(x[rows], norm)
         return result
 

@@ -14,7 +14,7 @@ import lbrs.oracle_gaps
 import lbrs.oracle_radii
 import lbrs.oracles
 from lbrs import L1, L2, LINF, NearestNeighborOracle, Norm
-from test_oracle_radii import NORMS, exact_radius, length
+from oracle_cases import NORMS, exact_radius, length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
