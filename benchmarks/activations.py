@@ -1,5 +1,5 @@
 """How far torch's tanh, sigmoid and softplus and their derivatives are off, over all exponents: the
-constants of lbrs.arithmetic.
+constants of lbrs.layers.arithmetic.
 
 Run as `python benchmarks/activations.py`; prints the largest errors of values, in eps |s(z)|
 (softplus: eps (s(z) + 1/beta)), and of derivatives as the backward pass computes them, in eps max
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lbrs.arithmetic import Arithmetic
-from lbrs.chains import TYPES
+from lbrs.layers.arithmetic import Arithmetic
+from lbrs.layers.chains import TYPES
 
 BETAS = (1.0, 0.1, 1 / 3, 5.0, 1e-3, 123.456)
 
@@ -65,7 +65,7 @@ def computed(module: nn.Module, z: Tensor, step: int) -> tuple[np.ndarray, np.nd
 
 def errors(module: nn.Module, z: Tensor, step: int = 1) -> tuple[float, float]:
     """The largest errors of values and of derivatives at `z`, in the units of
-    `lbrs.arithmetic.VALUES` and `RATES`."""
+    `lbrs.layers.arithmetic.VALUES` and `RATES`."""
     name, kind = type(module).__name__, Arithmetic(z.dtype)
     beta = getattr(module, "beta", 1.0)
     with np.errstate(under="ignore", over="ignore"):

@@ -8,14 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lbrs import (
-    LinearScore,
-    LocallyBiased,
-    MulticlassLocallyBiased,
-    NearestNeighborOracle,
-    Norm,
-    exact,
-)
+from lbrs import LinearScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, Norm
+from lbrs.exact import cells
 
 SHARES = (1 - 2**-53, 1 - 1e-15, 1 - 1e-13, 1 - 1e-10, 1 - 1e-6, 0.99)
 Found = tuple[
@@ -192,7 +186,7 @@ def linear(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
             for _ in range(8 if few else 1):
                 ways = [a, -a, a, -a, *bisectors(x, points, norm, rng)] + (
                     [
-                        exact.exact_radii(score, model.oracle, alpha, norm, x).witness.nan_to_num()
+                        cells.exact_radii(score, model.oracle, alpha, norm, x).witness.nan_to_num()
                         - x
                     ]
                     * 4

@@ -9,15 +9,8 @@ import torch
 from adversaries import Found, Trial, bisectors, nothing, power, probes, tensor, watch
 from torch import Tensor, nn
 
-from lbrs import (
-    LipschitzScore,
-    LocallyBiased,
-    NearestNeighborOracle,
-    Norm,
-    Score,
-    chains,
-    curvature,
-)
+from lbrs import LipschitzScore, LocallyBiased, NearestNeighborOracle, Norm, Score, curvature
+from lbrs.layers import chains
 
 
 def layers(rng: np.random.Generator, d: int, relu: bool = False) -> nn.Sequential:

@@ -18,7 +18,7 @@ from lbrs import (
     NormalSmoothing,
     Score,
 )
-from lbrs.scores import sign
+from lbrs.scores.base import sign
 
 
 def sampled(kind: str) -> Callable[[np.random.Generator, Norm], Trial]:

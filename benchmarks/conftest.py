@@ -8,12 +8,12 @@ import pytest
 import torch
 from measuring import FULL, TINY, Sizes
 
-from lbrs import data
-from lbrs.experiments import Bench
-from lbrs.records import find_project, versions
-from lbrs.runs import load_runs
-from lbrs.stages import Stages
-from lbrs.sweep import configure
+from lbrs.experiments import data
+from lbrs.experiments.records import find_project, versions
+from lbrs.experiments.running import Bench
+from lbrs.experiments.runs import load_runs
+from lbrs.experiments.stages import Stages
+from lbrs.experiments.sweep import configure
 
 THREADS = 1
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lbrs import LinearScore, LocallyBiased, NearestNeighborOracle, data
+from lbrs import LinearScore, LocallyBiased, NearestNeighborOracle
+from lbrs.experiments import data
 
 ALPHA = 1.0
 METHODS: dict[str, Callable[[LocallyBiased, Tensor], object]] = {

@@ -18,7 +18,7 @@ from mpmath import mp, mpf
 from torch import Tensor, nn
 
 from lbrs import L1, L2, LINF
-from lbrs.chains import TYPES, owned, rounding_errors
+from lbrs.layers.chains import TYPES, owned, rounding_errors
 
 POINTS = 6
 IMAGE = (2, 5, 4)

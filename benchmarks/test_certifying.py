@@ -7,11 +7,12 @@ import torch
 from measuring import interleaved
 from torch import nn
 
-from lbrs import L2, CohenScore, LinearScore, LocallyBiased, NearestNeighborOracle, data
-from lbrs.configs import CertifiedConfig
+from lbrs import L2, CohenScore, LinearScore, LocallyBiased, NearestNeighborOracle
 from lbrs.curvature import smooth_score
-from lbrs.networks import cnn, smooth_mlp, train
-from lbrs.stages import generator
+from lbrs.experiments import data
+from lbrs.experiments.configs import CertifiedConfig
+from lbrs.experiments.networks import cnn, smooth_mlp, train
+from lbrs.experiments.stages import generator
 
 ALPHA, SIGMA = 0.2, 0.25
 

@@ -3,7 +3,8 @@
 import pytest
 from measuring import Prepared, interleaved
 
-from lbrs import L1, L2, LINF, NearestNeighborOracle, data
+from lbrs import L1, L2, LINF, NearestNeighborOracle
+from lbrs.experiments import data
 
 CALLS = {
     "label": lambda oracle, x: oracle.label(x),

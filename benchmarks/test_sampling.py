@@ -8,8 +8,8 @@ from measuring import interleaved
 from torch import Tensor, nn
 
 from lbrs import L2, CohenScore, NormalSmoothing
+from lbrs.experiments.stages import generator
 from lbrs.noise import NOISES
-from lbrs.stages import generator
 
 SIGMA = 0.25
 SIGMAS = torch.linspace(0, 0.5, 21, dtype=torch.float64).tolist()[1:]

@@ -1,20 +1,22 @@
 """Locally biased randomized smoothing: classifiers made robust by training data, and certified."""
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lbrs.certificates import Certificate
-    from lbrs.cohen import CohenScore, cohen_certificate
-    from lbrs.lipschitz import LipschitzScore
     from lbrs.multiclass import ClassOracle, MulticlassLocallyBiased
     from lbrs.normal import NormalSmoothing
     from lbrs.norms import L1, L2, LINF, Norm
-    from lbrs.oracles import NearestNeighborOracle
-    from lbrs.presmoothing import GaussianScore
-    from lbrs.scores import LinearScore, ProbabilityMargin, Score
+    from lbrs.oracles.nearest import NearestNeighborOracle
+    from lbrs.scores.base import LinearScore, ProbabilityMargin, Score
+    from lbrs.scores.cohen import CohenScore, cohen_certificate
+    from lbrs.scores.gaussian import GaussianScore
+    from lbrs.scores.lipschitz import LipschitzScore
     from lbrs.smoothing import LocallyBiased
     from lbrs.verification import verify
 
@@ -46,18 +48,18 @@ _HOMES = {
     "LINF": "norms",
     "Certificate": "certificates",
     "ClassOracle": "multiclass",
-    "CohenScore": "cohen",
-    "GaussianScore": "presmoothing",
-    "LinearScore": "scores",
-    "LipschitzScore": "lipschitz",
+    "CohenScore": "scores.cohen",
+    "GaussianScore": "scores.gaussian",
+    "LinearScore": "scores.base",
+    "LipschitzScore": "scores.lipschitz",
     "LocallyBiased": "smoothing",
     "MulticlassLocallyBiased": "multiclass",
-    "NearestNeighborOracle": "oracles",
+    "NearestNeighborOracle": "oracles.nearest",
     "Norm": "norms",
     "NormalSmoothing": "normal",
-    "ProbabilityMargin": "scores",
-    "Score": "scores",
-    "cohen_certificate": "cohen",
+    "ProbabilityMargin": "scores.base",
+    "Score": "scores.base",
+    "cohen_certificate": "scores.cohen",
     "verify": "verification",
 }
 """Where each public name is defined."""
@@ -78,3 +80,14 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     modules = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
     return sorted({*globals(), *_HOMES, *modules})
+
+
+def _modules_of(room: str) -> Callable[[str], ModuleType]:
+    """The `__getattr__` of a room: its modules, imported when first used."""
+
+    def module(name: str) -> ModuleType:
+        if name.startswith("_") or find_spec(f"{room}.{name}") is None:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        return import_module(f"{room}.{name}")
+
+    return module

@@ -28,7 +28,7 @@ class Profile(StrEnum):
 @app.command()
 def fetch(datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="mnist, cifar10; all by default.")] = None) -> None:
     """Download the images that are not there yet and check them."""
-    from lbrs import data
+    from lbrs.experiments import data
 
     names = _known("data set", datasets, data.DATASETS)
     failed = False
@@ -50,7 +50,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")] = "auto",
 ) -> None:
     """Execute experiments; their pages are built by `lbrs build`."""
-    from lbrs import book
+    from lbrs.website import build as book
 
     root, known = _project()
     jobs = [(name, partial(book.execute, root, known[name], profile.value, seed, device)) for name in _known("run", runs, tuple(known))]
@@ -69,7 +69,7 @@ def sweep(
     device: Annotated[str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")] = "auto",
 ) -> None:
     """Compute records for many seeds and parameters at once."""
-    from lbrs import sweep as sweeping
+    from lbrs.experiments import sweep as sweeping
 
     root, known = _project()
     try:
@@ -112,7 +112,7 @@ def _tell(results: Iterator[Any], count: int, interrupted: Callable[[], bool]) -
 @app.command()
 def build() -> None:
     """Execute what is missing or out of date, then build the website into _build/html."""
-    from lbrs import book
+    from lbrs.website import build as book
 
     root, _ = _project()
     if not _each([(job.name, partial(book.perform, job)) for job in book.stale(root)]):
@@ -128,8 +128,8 @@ def build() -> None:
 
 def _project() -> tuple[Path, dict[str, Any]]:
     """The project around the current folder, and its runs; exit status 2 where there is none or its list is wrong."""
-    from lbrs.records import find_project
-    from lbrs.runs import load_runs
+    from lbrs.experiments.records import find_project
+    from lbrs.experiments.runs import load_runs
 
     try:
         root = find_project()

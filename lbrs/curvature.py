@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lbrs._checks import number
-from lbrs.chains import DOMAIN, lost, owned, rounding_errors, share
-from lbrs.modules import steps
+from lbrs.layers.chains import DOMAIN, lost, owned, rounding_errors, share
+from lbrs.layers.modules import steps
+from lbrs.layers.spectra import Matrix, largest_eigenvalue, written_out
+from lbrs.layers.steps import Map, Unit
 from lbrs.norms import L1, L2, LINF, Norm
-from lbrs.scores import Score
-from lbrs.spectra import Matrix, largest_eigenvalue, written_out
-from lbrs.steps import Map, Unit
+from lbrs.scores.base import Score
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -59,7 +59,7 @@ class Layer:
 
 def layers(network: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
     """The layers of `network`, an nn.Sequential that maps points of `shape` to (n, 1), as
-    `lbrs.modules.steps` admits it.
+    `lbrs.layers.modules.steps` admits it.
 
     Allowed are Linear, Conv2d with zero padding, Flatten, and after each linear map but the last
     Softplus, Tanh or Sigmoid; else a ValueError. Softplus needs threshold >= 37: below, torch's
@@ -186,7 +186,7 @@ def rounding(
     for |x_i| <= `domain`.
 
     The larger of |fl(g) - g| and ||fl(grad g) - grad g||_*, as bounded by
-    `lbrs.chains.rounding_errors`.
+    `lbrs.layers.chains.rounding_errors`.
     """
     layers(network, shape)
     return max(rounding_errors(network, shape, norm, domain, torch.float64))
@@ -202,7 +202,7 @@ def smooth_score(
     Parameters: as `gradient_lipschitz`; `domain` > 0. A ValueError, too, if rounding errors may
     reach 1 within the domain.
 
-    >>> from lbrs.networks import smooth_mlp
+    >>> from lbrs.experiments.networks import smooth_mlp
     >>> network = smooth_mlp((3,), (4,), generator=torch.Generator().manual_seed(0))
     >>> smooth_score(network, (3,), L2).gradient_lipschitz < 1
     True

@@ -10,7 +10,7 @@ from torch import Tensor
 from lbrs._checks import ELEMENTS, integer, number
 from lbrs.noise import PLAIN, PlainNoise, noise_named
 from lbrs.norms import L2, Norm
-from lbrs.scores import Linearization, Score
+from lbrs.scores.base import Linearization, Score
 
 
 def normal_draws(

@@ -8,9 +8,9 @@ from torch import Tensor
 from lbrs._checks import array, batch, classes, number
 from lbrs.certificates import Certificate, round_down, theorem_m
 from lbrs.norms import L2, Norm, as_norm
-from lbrs.oracles import NearestNeighborOracle
+from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_allowance
-from lbrs.scores import Score
+from lbrs.scores.base import Score
 
 
 class ClassScores(Score):

@@ -10,7 +10,7 @@ from lbrs.certificates import Certificate, round_down, theorem1
 from lbrs.montecarlo import ConfidenceSequence, SignEstimate, bounded, normal_draws, sequential_sign
 from lbrs.noise import noise_named
 from lbrs.norms import L2
-from lbrs.scores import Score
+from lbrs.scores.base import Score
 
 
 class NormalSmoothing:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import labels, radii
-from lbrs.scores import Linearization
+from lbrs.scores.base import Linearization
 
 
 @dataclass(frozen=True)

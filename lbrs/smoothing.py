@@ -9,10 +9,10 @@ from torch import Tensor
 from lbrs._checks import batch, number, radii
 from lbrs.certificates import Certificate, radius_against, round_down, sign_aware, theorem8
 from lbrs.norms import L2, Norm, as_norm
-from lbrs.oracles import NearestNeighborOracle
-from lbrs.presmoothing import lowest_radius_along
+from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.rounding import EPS, general_score, least, slopes
-from lbrs.scores import Constant, Linearization, LinearScore, Score
+from lbrs.scores.base import Constant, Linearization, LinearScore, Score
+from lbrs.scores.gaussian import lowest_radius_along
 
 BOUNDS = ("sharp", "paper", "exact")
 SEARCH = 40  # halvings, on a logarithmic scale, of the interval in which the best radius for local constants lies
@@ -85,7 +85,7 @@ class LocallyBiased:
         bound="paper": Theorem 6 for a `LinearScore`, safe from rounding in the same way; else Theorem 8, in plain floating-point arithmetic.
         bound="exact": Theorem C, for a `LinearScore` and a 1-NN oracle in l1, l2 or linf: no larger radius is true, but for rounding,
         where a nearest polyhedron has interior (else it is a lower bound). It solves optimisation problems, point by point.
-        `lbrs.exact.exact_radii` gives the witnesses too.
+        `lbrs.exact.cells.exact_radii` gives the witnesses too.
 
         With local constants L_R (see `Score`), "sharp" is the largest min{R, radius for L_R} over the R that a search tries, and "paper" takes R = r_nghbr, as
         Section 4 does. Parameters: `x` (n, *shape); `confidence` in (0, 1), with which a certificate from random draws (`CohenScore`, `GaussianScore`) holds
@@ -147,7 +147,7 @@ class LocallyBiased:
         return text if bound == "paper" else f"{text}, computed with relative errors of at most {score.rounding:g}"
 
     def _exact(self, x: Tensor) -> Certificate:
-        from lbrs.exact import exact_radii
+        from lbrs.exact.cells import exact_radii
 
         found = exact_radii(self.score_function, self.oracle, self.alpha, self.norm, x)
         radius = torch.maximum(round_down(found.radius), self.certify(x).radius)

@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lbrs import L1, L2, LINF, Norm, Score, data
+from lbrs import L1, L2, LINF, Norm, Score
+from lbrs.experiments import data
 
 matplotlib.use("Agg")
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lbrs import book, cli, data, sweep
-from lbrs.runs import BookError, Ending
+from lbrs import cli
+from lbrs.experiments import data, sweep
+from lbrs.experiments.runs import BookError, Ending
+from lbrs.website import build as book
 
 RUNS = "".join(f"{name}: {{source: a.md, profiles: {{quick: {{}}, paper: {{}}}}}}\n" for name in ("spiral", "digits", "mnist"))
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from lbrs import L1, L2, LINF, LocallyBiased, NearestNeighborOracle, Norm, Score, data, networks
+from lbrs import L1, L2, LINF, LocallyBiased, NearestNeighborOracle, Norm, Score
 from lbrs.curvature import CertifiedLoss, gradient_lipschitz, largest_eigenvalue, layers, rounding, smooth_score
+from lbrs.experiments import data, networks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (1, 6, 5)

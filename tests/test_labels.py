@@ -1,14 +1,13 @@
 """Every label that the code cites is in the book, and every numbered item of the paper has its place in the book, the code and the tests."""
 
 import ast
-import importlib
 import re
-from functools import reduce
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
-from lbrs import items
+from lbrs.pages import items
 
 ROOT = Path(__file__).parents[1]
 CITED = re.compile(r"book: ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)")
@@ -26,10 +25,10 @@ def labels(page: str) -> list[str]:
 def docstrings() -> dict[str, str]:
     """Every docstring of the package, by the module and the name that it belongs to."""
     found = {}
-    for path in sorted((ROOT / "lbrs").glob("*.py")):
+    for path in sorted((ROOT / "lbrs").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
-                found[f"{path.stem}:{getattr(node, 'name', '')}:{getattr(node, 'lineno', 0)}"] = ast.get_docstring(node)
+                found[f"{path.relative_to(ROOT)}:{getattr(node, 'name', '')}:{getattr(node, 'lineno', 0)}"] = ast.get_docstring(node)
     return found
 
 
@@ -74,8 +73,7 @@ def test_a_row_leads_to_a_page_a_function_and_a_test(row):
         assert row.label in labels(row.page)
     else:
         assert row.name.startswith("Figure") and row.page.removeprefix("notebooks/") in (ROOT / "notebooks/runs.yml").read_text()
-    module, *names = row.function.split(".")
-    assert reduce(getattr, names, importlib.import_module(f"lbrs.{module}")).__doc__
+    assert resolve_name(f"lbrs.{row.function}").__doc__
     file, name = row.test.split("::")
     assert name in {node.name for node in ast.parse((ROOT / "tests" / file).read_text()).body if isinstance(node, ast.FunctionDef)}
 

@@ -21,11 +21,11 @@ from lbrs import (
     NormalSmoothing,
     Score,
 )
-from lbrs.cohen import cohen_certificate, cohen_interval
 from lbrs.montecarlo import normal_draws
 from lbrs.noise import NOISES, grid
-from lbrs.presmoothing import Estimate, gaussian_certificate
 from lbrs.rounded_normal import CELL, CELLS, DISTANCE, LEFT, STEPS, _excess, rounded_normal, table
+from lbrs.scores.cohen import cohen_certificate, cohen_interval
+from lbrs.scores.gaussian import Estimate, gaussian_certificate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

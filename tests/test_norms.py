@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lbrs import L1, L2, LINF, Certificate, LinearScore, LocallyBiased, NearestNeighborOracle, Norm
-from lbrs.attacks import pgd
+from lbrs.attacks.pgd import pgd
 from lbrs.norms import as_norm
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -72,13 +72,13 @@ def python(code: str) -> str:
 
 
 def test_the_pages_are_read_for_what_they_write():
-    text = "a `lbrs.verify(m)` and `curvature.smooth_score(n)`, `report.py`\n```bash\nlbrs.no\n```\n```python\nfrom lbrs.exact import (a,\n b)\nlbrs.c.d(1)\n```\n"
-    assert names_of_page(text) == {"lbrs.verify", "lbrs.curvature.smooth_score", "lbrs.exact.a", "lbrs.exact.b", "lbrs.c", "lbrs.c.d"}
+    text = "a `lbrs.verify(m)` and `curvature.smooth_score(n)`, `report.py`\n```bash\nlbrs.no\n```\n```python\nfrom lbrs.exact.cells import (a,\n b)\nlbrs.c.d(1)\n```\n"
+    assert names_of_page(text) == {"lbrs.verify", "lbrs.curvature.smooth_score", "lbrs.exact.cells.a", "lbrs.exact.cells.b", "lbrs.c", "lbrs.c.d"}
     assert names_of_page("```{code-cell} ipython3\n:tags: [a]\n\n%matplotlib\nfrom lbrs import L2\n```") == {"lbrs.L2"}
     assert names_of_span("from lbrs.norms import L1, L2") >= {"lbrs.norms.L1", "lbrs.norms.L2"}
     found = set().union(*WRITTEN.values())
     assert len(found) > 60 and {"lbrs.verify", "lbrs.curvature.smooth_score", "lbrs.curvature.CertifiedLoss", "lbrs.certificates.theorem8",
-                                "lbrs.exact.exact_radii", "lbrs.records.published_seeds", "lbrs.L2", "lbrs.data"} <= found
+                                "lbrs.exact.cells.exact_radii", "lbrs.experiments.records.published_seeds", "lbrs.L2", "lbrs.experiments.data"} <= found
     assert "lbrs.curvature.smooth_score" in WRITTEN[ROOT / "README.md"]
 
 

@@ -9,7 +9,7 @@ import torch
 import lbrs.smoothing
 from lbrs import L1, L2, LINF, LinearScore, LipschitzScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, Score
 from lbrs.rounding import affine_scores, general_score, least, lipschitz_allowance, slopes
-from lbrs.scores import Linearization, sign
+from lbrs.scores.base import Linearization, sign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -135,11 +135,11 @@ def test_every_row_of_the_table_of_the_readme_can_be_used():
     assert {"LinearScore", "curvature.smooth_score", "NormalSmoothing"} < {name for name, _ in rows} and len(rows) >= 8
 
 
-EXAMPLES = sorted(path.stem for path in (ROOT / "lbrs").glob("*.py") if ">>> " in path.read_text())
+EXAMPLES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "lbrs").rglob("*.py") if ">>> " in path.read_text())
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_of_the_docstrings_run(name):
-    module = importlib.import_module(f"lbrs.{name}")
+    module = importlib.import_module(name)
     result = doctest.testmod(module, extraglobs={"torch": torch, **{public: getattr(lbrs, public) for public in lbrs.__all__}})
     assert result.attempted > 0 and result.failed == 0

@@ -11,9 +11,9 @@ from torch.nn.functional import softplus
 
 import lbrs.montecarlo
 import lbrs.normal
-import lbrs.scores
+import lbrs.scores.base
 from lbrs import L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, NormalSmoothing, ProbabilityMargin, Score
-from lbrs.scores import sign
+from lbrs.scores.base import sign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -143,7 +143,7 @@ def test_certificate_of_a_point_does_not_depend_on_the_batch_or_the_chunks(make,
     whole = model.certify(x)
     for limit in (2**23, 10):
         monkeypatch.setattr(lbrs._checks, "ELEMENTS", limit)
-        monkeypatch.setattr(lbrs.scores, "ELEMENTS", limit)
+        monkeypatch.setattr(lbrs.scores.base, "ELEMENTS", limit)
         for k, certificate in enumerate(model.certify(point[None]) for point in x):
             assert certificate.prediction.item() == whole.prediction[k]
             assert certificate.radius.item() == pytest.approx(whole.radius[k].item(), rel=1e-12, abs=1e-14)

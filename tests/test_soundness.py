@@ -9,7 +9,7 @@ import torch
 
 from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, Norm, Score
 from lbrs.certificates import theorem1
-from lbrs.records import find_project
+from lbrs.experiments.records import find_project
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

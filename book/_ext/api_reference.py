@@ -15,24 +15,24 @@ FORMULAS = {
     "norms.Norm": r"\|v\| = \Big(\sum_i |v_i|^p\Big)^{1/p}, \qquad \|v\| = \max_i |v_i| \ \text{ for } p = \infty",
     "norms.Norm.dual": r"\|y\|_* = \sup\{x^\top y : \|x\| \le 1\}",
     "norms.Norm.maximizer": r"a^\top m = \|a\|_*, \qquad \|m\| = 1",
-    "oracles.NearestNeighborOracle": r"\hat y(x) = y_{i^*(x)}, \qquad i^*(x) \in \operatorname*{arg\,min}_i \rho(x, x_i)",
-    "oracles.NearestNeighborOracle.radius": r"R_{\mathrm{nb}}(x) = \min_{y_j \ne \hat y(x)} \max_{y_k = \hat y(x)} \frac{\rho(x, x_j)^2 - \rho(x, x_k)^2}{2\|x_k - x_j\|_*}",
-    "scores.LinearScore": r"g(x) = a^\top x + b",
-    "scores.ProbabilityMargin": r"g(x) = p_{+1}(x) - p_{-1}(x) = \tanh\big(z(x)/2\big)",
+    "oracles.nearest.NearestNeighborOracle": r"\hat y(x) = y_{i^*(x)}, \qquad i^*(x) \in \operatorname*{arg\,min}_i \rho(x, x_i)",
+    "oracles.nearest.NearestNeighborOracle.radius": r"R_{\mathrm{nb}}(x) = \min_{y_j \ne \hat y(x)} \max_{y_k = \hat y(x)} \frac{\rho(x, x_j)^2 - \rho(x, x_k)^2}{2\|x_k - x_j\|_*}",
+    "scores.base.LinearScore": r"g(x) = a^\top x + b",
+    "scores.base.ProbabilityMargin": r"g(x) = p_{+1}(x) - p_{-1}(x) = \tanh\big(z(x)/2\big)",
     "smoothing.LocallyBiased": r"g^\mu(x) = g(x) + \alpha\,\hat y(x)\,\|\nabla g(x)\|_*",
     "smoothing.select": r"f^\mu(x) = \begin{cases} \hat y(x) & \alpha > |g(x)| / \|\nabla g(x)\|_* \\ \operatorname{sign} g(x) & \text{else} \end{cases}",
     "normal.NormalSmoothing": r"g^\mu(x) = \mathbb{E}\,g(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
-    "lipschitz.LipschitzScore": r"|h(x) - h(z)| \le K\,\|x - z\|",
-    "cohen.CohenScore": r"h(x) = \sigma\,\Phi^{-1}\big(p(x)\big), \qquad p(x) = \mathbb{P}\big(f(x + \epsilon) = +1\big)",
-    "presmoothing.GaussianScore": r"g(x) = \mathbb{E}\,g_0(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
+    "scores.lipschitz.LipschitzScore": r"|h(x) - h(z)| \le K\,\|x - z\|",
+    "scores.cohen.CohenScore": r"h(x) = \sigma\,\Phi^{-1}\big(p(x)\big), \qquad p(x) = \mathbb{P}\big(f(x + \epsilon) = +1\big)",
+    "scores.gaussian.GaussianScore": r"g(x) = \mathbb{E}\,g_0(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
     "multiclass.MulticlassLocallyBiased": r"f^\mu(x) = \operatorname*{arg\,max}_c \big( h_c(x) + \alpha K\,1[c = k(x)] \big)",
-    "exact.exact_radii": r"r^*(x) = \min_{y,\,j \in I_y} \operatorname{dist}(x, P_{y,j}), \qquad "
+    "exact.cells.exact_radii": r"r^*(x) = \min_{y,\,j \in I_y} \operatorname{dist}(x, P_{y,j}), \qquad "
                          r"P_{y,j} = \{z : \rho(z, x_j) \le \rho(z, x_k)\ \forall k \in I_{-y},\ s\,(g(z) + \alpha y \|a\|_*) \le 0\}",
     "curvature.gradient_lipschitz": r"\|\nabla g(x) - \nabla g(z)\|_* \le L\,\|x - z\|",
     "curvature.CertifiedLoss": r"t\,\operatorname{softplus}\Big(-\frac{y\,g(x) - \|\nabla g(x)\|_*\,r - L r^2/2}{t}\Big)",
     "montecarlo.clopper_pearson": r"\mathbb{P}(\text{lower} \le p \le \text{upper}) \ge \text{confidence}",
     "montecarlo.empirical_bernstein": r"\bar X \mp \bigg( \sqrt{\frac{2V\log(4/\text{error})}{n}} + \frac{7\log(4/\text{error})}{3(n - 1)} \bigg)",
-    "attacks.pgd": r"x^{(i+1)} = \Pi\big(x^{(i)} - \eta\, y\, m(\nabla z(x^{(i)}))\big), \qquad \|m(v)\| = 1",
+    "attacks.pgd.pgd": r"x^{(i+1)} = \Pi\big(x^{(i)} - \eta\, y\, m(\nabla z(x^{(i)}))\big), \qquad \|m(v)\| = 1",
 }
 """The formula of a function or class, in LaTeX; it stands after the first paragraph of the docstring."""
 

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lbrs import data
 from lbrs.certificates import Certificate
-from lbrs.configs import CertifiedConfig
 from lbrs.curvature import CertifiedLoss, smooth_score
-from lbrs.cohen import CohenScore, cohen_certificate
-from lbrs.networks import cnn, smooth_mlp, train
+from lbrs.experiments import data
+from lbrs.experiments.configs import CertifiedConfig
+from lbrs.experiments.networks import cnn, smooth_mlp, train
+from lbrs.experiments.stages import Stages, generator
 from lbrs.norms import L2, LINF, Norm
-from lbrs.oracles import NearestNeighborOracle
-from lbrs.scores import Score
+from lbrs.oracles.nearest import NearestNeighborOracle
+from lbrs.scores.base import Score
+from lbrs.scores.cohen import CohenScore, cohen_certificate
 from lbrs.smoothing import LocallyBiased
-from lbrs.stages import Stages, generator
 from lbrs.verification import verify
 
 

@@ -115,8 +115,9 @@ def find_project(start: Path | None = None) -> Path:
 def sources_hash() -> str:
     """SHA-256 of the Python sources of lbrs: results of other code are never mixed with those of this one."""
     content = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        content.update(path.name.encode() + b"\0" + path.read_bytes())
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        content.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return content.hexdigest()
 
 

@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lbrs import data
 from lbrs._checks import integer
-from lbrs.attacks import pgd
-from lbrs.certified import certified
-from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
-from lbrs.networks import cnn, train
-from lbrs.norms import L2, LINF, Norm
-from lbrs.oracles import NearestNeighborOracle
-from lbrs.paths import Steps, accuracy_path, radius_path
-from lbrs.records import PROFILES, Record, find_project, published, versions
-from lbrs.scores import LinearScore, ProbabilityMargin
-from lbrs.sensitivity import sensitivity
+from lbrs.attacks.pgd import pgd
+from lbrs.experiments import data
+from lbrs.experiments.certified import certified
+from lbrs.experiments.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
+from lbrs.experiments.networks import cnn, train
+from lbrs.experiments.records import PROFILES, Record, find_project, published, versions
+from lbrs.experiments.sensitivity import sensitivity
+from lbrs.experiments.stages import Stages, accuracy, generator, pick_device
 from lbrs.normal import NormalSmoothing
+from lbrs.norms import L2, LINF, Norm
+from lbrs.oracles.nearest import NearestNeighborOracle
+from lbrs.paths import Steps, accuracy_path, radius_path
+from lbrs.scores.base import LinearScore, ProbabilityMargin
 from lbrs.smoothing import LocallyBiased, select
-from lbrs.stages import Stages, accuracy, generator, pick_device
 
 @dataclass(frozen=True)
 class Outcome:

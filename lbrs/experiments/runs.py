@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lbrs.records import PROFILES
+from lbrs.experiments.records import PROFILES
 
 OUTCOME = "application/vnd.lbrs.outcome+json"
 

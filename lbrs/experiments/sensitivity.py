@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lbrs import data
-from lbrs.attacks import pgd
-from lbrs.configs import SensitivityConfig
-from lbrs.networks import cnn, train
-from lbrs.norms import L2
-from lbrs.oracles import NearestNeighborOracle
-from lbrs.paths import accuracy_path
-from lbrs.scores import ProbabilityMargin, Score
+from lbrs.attacks.pgd import pgd
+from lbrs.experiments import data
+from lbrs.experiments.configs import SensitivityConfig
+from lbrs.experiments.networks import cnn, train
+from lbrs.experiments.stages import Stages, accuracy, generator
 from lbrs.normal import NormalSmoothing
-from lbrs.stages import Stages, accuracy, generator
+from lbrs.norms import L2
+from lbrs.oracles.nearest import NearestNeighborOracle
+from lbrs.paths import accuracy_path
+from lbrs.scores.base import ProbabilityMargin, Score
 
 PANELS = ("references", "link", "classes", "noise", "width", "attack")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lbrs._files import write_file
-from lbrs.records import sources_hash, versions
+from lbrs.experiments.records import sources_hash, versions
 
 
 def pick_device(device: str) -> torch.device:

@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import quote
 
 from lbrs._files import write_text
-from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
-from lbrs.records import Record, record_name, sources_hash, versions
-from lbrs.runs import Run
+from lbrs.experiments.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
+from lbrs.experiments.records import Record, record_name, sources_hash, versions
+from lbrs.experiments.runs import Run
 
 KINDS: dict[str, type] = {"spiral.md": SpiralConfig, "images.md": ImagesConfig, "certified.md": CertifiedConfig,
                           "sensitivity.md": SensitivityConfig}
@@ -188,7 +188,7 @@ def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:
     """
     import torch
 
-    from lbrs import experiments
+    from lbrs.experiments import running
 
     found = origin()
     different = [f"{name} {found.get(name)} instead of {expected.get(name)}" for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
@@ -197,7 +197,7 @@ def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:
     torch.set_num_threads(1)
     place = Path(scratch) if Path(scratch).is_dir() else Path(tempfile.gettempdir()) / f"lbrs-sweep-{getpass.getuser()}"
     place = place / task.name
-    record = experiments.run(task.config, run=task.run, profile=task.profile, seed=task.seed, device=task.device, folder=place / "records")
+    record = running.run(task.config, run=task.run, profile=task.profile, seed=task.seed, device=task.device, folder=place / "records")
     shutil.rmtree(place, ignore_errors=True)
     return replace(record, versions=found)
 
@@ -273,7 +273,7 @@ def _client(scheduler: str | None, workers: int | None, tasks: int) -> Iterator[
             count = min(workers or CPU_COUNT, tasks)
             scheduler = stack.enter_context(LocalCluster(
                 n_workers=count, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address="127.0.0.1:0",
-                env=ENVIRONMENT, preload=["lbrs.sweep"], silence_logs="CRITICAL"))
+                env=ENVIRONMENT, preload=["lbrs.experiments.sweep"], silence_logs="CRITICAL"))
         try:
             client = stack.enter_context(Client(scheduler, timeout="30s", set_as_default=False))
         except (OSError, ValueError) as error:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from lbrs._checks import integer, number
-from lbrs.arithmetic import RATES, SAFETY, VALUES
-from lbrs.steps import Map, Pool, Step, Unit, pair
+from lbrs.layers.arithmetic import RATES, SAFETY, VALUES
+from lbrs.layers.steps import Map, Pool, Step, Unit, pair
 
 ALLOWED = "Linear, Conv2d with zero padding, Flatten"
 SMOOTH = f"{ALLOWED} and smooth activations (Softplus with threshold=40, Tanh, Sigmoid)"

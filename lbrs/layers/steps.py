@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lbrs.arithmetic import Arithmetic
+from lbrs.layers.arithmetic import Arithmetic
 
 Bounds = tuple[Tensor, Tensor]
 """Elementwise bounds (1, *shape): of the sizes of exact numbers, and of the errors of computed

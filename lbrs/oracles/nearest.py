@@ -8,7 +8,7 @@ from torch import Tensor
 from lbrs import _checks
 from lbrs._checks import batch, chunks, integer
 from lbrs.norms import L2, Norm, as_norm
-from lbrs.oracle_distances import (
+from lbrs.oracles.distances import (
     CACHED,
     SHARE,
     TINY,
@@ -18,8 +18,8 @@ from lbrs.oracle_distances import (
     ranked,
     squares,
 )
-from lbrs.oracle_gaps import Gaps
-from lbrs.oracle_radii import Side
+from lbrs.oracles.gaps import Gaps
+from lbrs.oracles.radii import Side
 
 __all__ = ["SHARE", "TINY", "NearestNeighborOracle", "distances"]
 

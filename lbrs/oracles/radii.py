@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
-from lbrs.oracle_distances import CACHED, EPS, SHARE, TINY, ranked, squares
-from lbrs.oracle_gaps import Gaps
+from lbrs.oracles.distances import CACHED, EPS, SHARE, TINY, ranked, squares
+from lbrs.oracles.gaps import Gaps
 
 ROUND = 8  # most opposite points looked at together before asking which may be closer still
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lbrs._files import write_text
-from lbrs.records import find_project
-from lbrs.report import NORMS, Markdown, table
+from lbrs.experiments.records import find_project
+from lbrs.pages.text import NORMS, Markdown, table
 
 LINEAR = 1.1
 """Fitted exponents up to this one count as linear: ten times as much costs at most 26 % more than ten times the time."""
@@ -274,7 +274,7 @@ def over_points(summary: dict[str, Any]) -> dict[str, Any]:
     """The figure: time over the number of reference points and over that of test points, with the fitted powers; returns what it drew."""
     import matplotlib.pyplot as plt
 
-    from lbrs.figures import COLORS, foot, style
+    from lbrs.pages.drawing import COLORS, foot, style
 
     style()
     looks = {"predict": (COLORS[2], "^"), "paper": (COLORS[0], "o"), "sharp": (COLORS[3], "D")}

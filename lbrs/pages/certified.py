@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lbrs.records import Record, find_curve, reference_counts, shown_alphas
-from lbrs.report import NORMS, Markdown, share, table
+from lbrs.experiments.records import Record, find_curve, reference_counts, shown_alphas
+from lbrs.pages.text import NORMS, Markdown, share, table
 
 
 def largest(record: Record) -> int:

@@ -5,8 +5,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from lbrs.figures import NORM_NAMES, finish, line, style
-from lbrs.records import Record, find_curve, reference_counts, shown_alphas
+from lbrs.experiments.records import Record, find_curve, reference_counts, shown_alphas
+from lbrs.pages.drawing import NORM_NAMES, finish, line, style
 
 ALPHA_COLORS = [sns.color_palette("flare", 3)[place] for place in range(3)]
 

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lbrs.records import Record, accuracy_at
+from lbrs.experiments.records import Record, accuracy_at
 
 COLORS = sns.color_palette("colorblind")
 STYLES: dict[str, dict[str, Any]] = {

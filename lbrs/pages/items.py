@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lbrs.report import Markdown, table
+from lbrs.pages.text import Markdown, table
 
 TITLES = {"book/smoothing": "Randomized smoothing", "book/limits": "The limits of smoothing", "book/linear": "Linear classifiers", "book/nonlinear": "Nonlinear classifiers",
           "book/sharper": "Sharper certificates", "notebooks/spiral": "The spiral", "notebooks/mnist": "MNIST", "notebooks/cifar10": "CIFAR-10"}
@@ -11,7 +11,7 @@ TITLES = {"book/smoothing": "Randomized smoothing", "book/limits": "The limits o
 
 @dataclass(frozen=True)
 class Item:
-    """A numbered item: its name, what it says, its `label` on the `page` (none for a figure), the `function` of lbrs and the `test` (file::function)."""
+    """A numbered item: its name, what it says, its `label` on the `page` (none for a figure), the `function` of lbrs (module:name) and the `test` (file::function)."""
 
     name: str
     says: str
@@ -22,57 +22,57 @@ class Item:
 
 
 PAPER = (
-    Item("Theorem 1", "the radius of normal smoothing", "book/smoothing", "theorem-1", "certificates.theorem1",
+    Item("Theorem 1", "the radius of normal smoothing", "book/smoothing", "theorem-1", "certificates:theorem1",
          "test_certificates.py::test_theorem_1_is_the_formula_of_the_paper_for_two_classes"),
-    Item("Definition 2", "Lipschitz in a pair of norms", "book/limits", "definition-2", "lipschitz.LipschitzScore", "test_lipschitz.py::test_an_understated_constant_is_found_by_the_attack"),
-    Item("Proposition 3", "smoothing keeps the Lipschitz constant", "book/limits", "proposition-3", "normal.NormalSmoothing",
+    Item("Definition 2", "Lipschitz in a pair of norms", "book/limits", "definition-2", "scores.lipschitz:LipschitzScore", "scores/test_lipschitz.py::test_an_understated_constant_is_found_by_the_attack"),
+    Item("Proposition 3", "smoothing keeps the Lipschitz constant", "book/limits", "proposition-3", "normal:NormalSmoothing",
          "test_statements.py::test_smoothing_with_one_measure_keeps_every_lipschitz_constant"),
-    Item("Definition 4", "biased and unbiased measures", "book/limits", "definition-4", "smoothing.LocallyBiased",
+    Item("Definition 4", "biased and unbiased measures", "book/limits", "definition-4", "smoothing:LocallyBiased",
          "test_smoothing.py::test_smoothed_linear_score_is_the_mean_under_a_biased_measure"),
-    Item("Proposition 5", "unbiased smoothing leaves a linear classifier as it is", "book/limits", "proposition-5", "normal.NormalSmoothing",
+    Item("Proposition 5", "unbiased smoothing leaves a linear classifier as it is", "book/limits", "proposition-5", "normal:NormalSmoothing",
          "test_smoothing.py::test_normal_smoothing_of_an_affine_score_leaves_its_sign"),
-    Item("Equation (1)", "generalized smoothing", "book/linear", "paper-eq-1", "smoothing.LocallyBiased",
+    Item("Equation (1)", "generalized smoothing", "book/linear", "paper-eq-1", "smoothing:LocallyBiased",
          "test_smoothing.py::test_smoothed_linear_score_is_the_mean_under_a_biased_measure"),
-    Item("Equation (2)", "only the mean of the measure matters to a linear score", "book/linear", "paper-eq-2", "smoothing.LocallyBiased",
+    Item("Equation (2)", "only the mean of the measure matters to a linear score", "book/linear", "paper-eq-2", "smoothing:LocallyBiased",
          "test_statements.py::test_a_linear_score_sees_only_the_mean_of_the_measure"),
-    Item("Equation (3)", "the optimal bias, with the true class known", "book/linear", "paper-eq-3", "norms.Norm.maximizer",
+    Item("Equation (3)", "the optimal bias, with the true class known", "book/linear", "paper-eq-3", "norms:Norm.maximizer",
          "test_smoothing.py::test_no_measure_with_a_mean_of_length_alpha_gives_more"),
-    Item("Equation (4)", "the smoothed linear score with the nearest-neighbour oracle", "book/linear", "paper-eq-4", "smoothing.LocallyBiased.score",
+    Item("Equation (4)", "the smoothed linear score with the nearest-neighbour oracle", "book/linear", "paper-eq-4", "smoothing:LocallyBiased.score",
          "test_smoothing.py::test_equation_5_is_equation_4_for_a_linear_score"),
-    Item("Theorem 6", "the radius for linear scores", "book/linear", "theorem-6", "certificates.theorem6",
+    Item("Theorem 6", "the radius for linear scores", "book/linear", "theorem-6", "certificates:theorem6",
          "test_certificates.py::test_certificate_of_a_linear_score_is_theorem_6_of_the_paper"),
-    Item("Equation (5)", "the smoothed score of a nonlinear classifier", "book/nonlinear", "paper-eq-5", "smoothing.LocallyBiased.score", "test_smoothing.py::test_smoothed_score_is_equation_5"),
-    Item("Assumption 7", "a Lipschitz gradient", "book/nonlinear", "assumption-7", "curvature.gradient_lipschitz", "test_curvature.py::test_no_pair_of_points_turns_the_gradient_faster"),
-    Item("Theorem 8", "the radius for smooth scores", "book/nonlinear", "theorem-8", "certificates.theorem8",
+    Item("Equation (5)", "the smoothed score of a nonlinear classifier", "book/nonlinear", "paper-eq-5", "smoothing:LocallyBiased.score", "test_smoothing.py::test_smoothed_score_is_equation_5"),
+    Item("Assumption 7", "a Lipschitz gradient", "book/nonlinear", "assumption-7", "curvature:gradient_lipschitz", "test_curvature.py::test_no_pair_of_points_turns_the_gradient_faster"),
+    Item("Theorem 8", "the radius for smooth scores", "book/nonlinear", "theorem-8", "certificates:theorem8",
          "test_certificates.py::test_certificate_of_a_smooth_score_is_theorem_8_of_the_paper"),
-    Item("Inequality (6)", "the last step of both proofs", "book/linear", "paper-eq-6", "certificates.theorem6",
+    Item("Inequality (6)", "the last step of both proofs", "book/linear", "paper-eq-6", "certificates:theorem6",
          "test_statements.py::test_inside_the_radius_the_smoothed_score_changes_by_less_than_itself"),
-    Item("Figure 1", "the regions on the spiral", "notebooks/spiral", "", "figures.spiral_regions", "test_figures.py::test_the_raster_of_regions_is_the_classifier"),
-    Item("Figure 2", "radius and accuracy on the spiral", "notebooks/spiral", "", "figures.spiral_radii", "test_figures.py::test_curves_are_those_of_the_record"),
-    Item("Figure 3", "MNIST, over the smoothing parameter", "notebooks/mnist", "", "figures.accuracy_over_smoothing", "test_figures.py::test_curves_are_those_of_the_record"),
-    Item("Figure 4", "MNIST, over the attack radius", "notebooks/mnist", "", "figures.accuracy_over_radius", "test_figures.py::test_curves_are_those_of_the_record"),
-    Item("Figure 5", "CIFAR-10, over the smoothing parameter", "notebooks/cifar10", "", "figures.accuracy_over_smoothing", "test_figures.py::test_curves_are_those_of_the_record"),
-    Item("Figure 6", "CIFAR-10, over the attack radius", "notebooks/cifar10", "", "figures.accuracy_over_radius", "test_figures.py::test_curves_are_those_of_the_record"),
+    Item("Figure 1", "the regions on the spiral", "notebooks/spiral", "", "pages.drawing:spiral_regions", "pages/test_drawing.py::test_the_raster_of_regions_is_the_classifier"),
+    Item("Figure 2", "radius and accuracy on the spiral", "notebooks/spiral", "", "pages.drawing:spiral_radii", "pages/test_drawing.py::test_curves_are_those_of_the_record"),
+    Item("Figure 3", "MNIST, over the smoothing parameter", "notebooks/mnist", "", "pages.drawing:accuracy_over_smoothing", "pages/test_drawing.py::test_curves_are_those_of_the_record"),
+    Item("Figure 4", "MNIST, over the attack radius", "notebooks/mnist", "", "pages.drawing:accuracy_over_radius", "pages/test_drawing.py::test_curves_are_those_of_the_record"),
+    Item("Figure 5", "CIFAR-10, over the smoothing parameter", "notebooks/cifar10", "", "pages.drawing:accuracy_over_smoothing", "pages/test_drawing.py::test_curves_are_those_of_the_record"),
+    Item("Figure 6", "CIFAR-10, over the attack radius", "notebooks/cifar10", "", "pages.drawing:accuracy_over_radius", "pages/test_drawing.py::test_curves_are_those_of_the_record"),
 )
 
 BEYOND = (
-    Item("Lemma 0", "the distance to a half-space", "book/linear", "lemma-0", "norms.Norm.dual", "test_norms.py::test_dual_norm_is_the_largest_pairing_over_the_unit_sphere"),
-    Item("Proposition L", "who decides at which bias", "book/linear", "proposition-l", "paths.accuracy_path", "test_paths.py::test_the_accuracy_path_is_the_accuracy_at_every_alpha"),
-    Item("Theorem A", "how long the oracle keeps its label", "book/sharper", "theorem-a", "oracles.NearestNeighborOracle.radius",
+    Item("Lemma 0", "the distance to a half-space", "book/linear", "lemma-0", "norms:Norm.dual", "test_norms.py::test_dual_norm_is_the_largest_pairing_over_the_unit_sphere"),
+    Item("Proposition L", "who decides at which bias", "book/linear", "proposition-l", "paths:accuracy_path", "test_paths.py::test_the_accuracy_path_is_the_accuracy_at_every_alpha"),
+    Item("Theorem A", "how long the oracle keeps its label", "book/sharper", "theorem-a", "oracles.nearest:NearestNeighborOracle.radius",
          "test_sharp.py::test_neighbour_radius_is_that_of_theorems_a_and_k_from_below"),
-    Item("Theorem B", "linear scores, with attention to signs", "book/sharper", "theorem-b", "certificates.theorem_h",
+    Item("Theorem B", "linear scores, with attention to signs", "book/sharper", "theorem-b", "certificates:theorem_h",
          "test_sharp.py::test_where_the_base_overrules_the_oracle_the_neighbours_do_not_matter"),
-    Item("Theorem C", "linear scores, exactly", "book/sharper", "theorem-c", "exact.exact_radii", "test_exact.py::test_radius_agrees_with_a_grid_of_the_plane"),
-    Item("Theorem E", "the best bounds for a Lipschitz gradient", "book/sharper", "theorem-e", "certificates.radius_against",
+    Item("Theorem C", "linear scores, exactly", "book/sharper", "theorem-c", "exact.cells:exact_radii", "exact/test_cells.py::test_radius_agrees_with_a_grid_of_the_plane"),
+    Item("Theorem E", "the best bounds for a Lipschitz gradient", "book/sharper", "theorem-e", "certificates:radius_against",
          "test_sharp.py::test_against_is_attained_by_a_ridge_function_with_this_constant"),
-    Item("Theorem E'", "smooth scores, with attention to signs", "book/sharper", "theorem-e-prime", "certificates.theorem_e",
-         "test_presmoothing.py::test_with_the_truth_known_it_is_theorem_e_and_an_attack_inside_fails"),
-    Item("Theorem H", "scores that are Lipschitz only", "book/sharper", "theorem-h", "certificates.theorem_h", "test_lipschitz.py::test_no_attack_breaks_a_kinked_score"),
-    Item("Theorem K", "an oracle of several neighbours", "book/sharper", "theorem-k", "oracles.NearestNeighborOracle.radius",
+    Item("Theorem E'", "smooth scores, with attention to signs", "book/sharper", "theorem-e-prime", "certificates:theorem_e",
+         "scores/test_gaussian.py::test_with_the_truth_known_it_is_theorem_e_and_an_attack_inside_fails"),
+    Item("Theorem H", "scores that are Lipschitz only", "book/sharper", "theorem-h", "certificates:theorem_h", "scores/test_lipschitz.py::test_no_attack_breaks_a_kinked_score"),
+    Item("Theorem K", "an oracle of several neighbours", "book/sharper", "theorem-k", "oracles.nearest:NearestNeighborOracle.radius",
          "test_sharp.py::test_neighbour_radius_is_that_of_theorems_a_and_k_from_below"),
-    Item("Theorem M", "several classes", "book/sharper", "theorem-m", "certificates.theorem_m", "test_multiclass.py::test_theorem_m_is_the_formula"),
-    Item("Theorem G", "noise makes a score smooth", "book/sharper", "theorem-g", "certificates.theorem_g",
-         "test_presmoothing.py::test_the_constants_are_attained_by_a_half_line_and_by_a_slab"),
+    Item("Theorem M", "several classes", "book/sharper", "theorem-m", "certificates:theorem_m", "test_multiclass.py::test_theorem_m_is_the_formula"),
+    Item("Theorem G", "noise makes a score smooth", "book/sharper", "theorem-g", "certificates:theorem_g",
+         "scores/test_gaussian.py::test_the_constants_are_attained_by_a_half_line_and_by_a_slab"),
 )
 
 
@@ -92,7 +92,7 @@ def _place(item: Item) -> str:
 
 
 def _code(item: Item) -> str:
-    return f"{{py:obj}}`{item.function.partition('.')[2]} <lbrs.{item.function}>`"
+    return f"{{py:obj}}`{item.function.partition(':')[2]} <lbrs.{item.function.replace(':', '.')}>`"
 
 
 def _tested(item: Item) -> str:

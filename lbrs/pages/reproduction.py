@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lbrs.records import Record, accuracy_at
-from lbrs.report import NORMS, Markdown, table
+from lbrs.experiments.records import Record, accuracy_at
+from lbrs.pages.text import NORMS, Markdown, table
 
 ALPHAS = np.array([0.0, *np.logspace(-4, 3, 71)])
 """The alphas at which paths of images are compared."""

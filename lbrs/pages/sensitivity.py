@@ -6,9 +6,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lbrs.figures import STYLES, band, foot, of_seeds, style
-from lbrs.records import Record
-from lbrs.report import Markdown, table
+from lbrs.experiments.records import Record
+from lbrs.pages.drawing import STYLES, band, foot, of_seeds, style
+from lbrs.pages.text import Markdown, table
 
 TITLES = {"references": "N = {}", "link": "{}", "classes": "class {}", "noise": "trained with noise {}", "width": "{} channels", "attack": "step {}"}
 SUBJECTS = {"references": "number of reference points", "link": "output of the network", "classes": "positive class", "noise": "noise in training",

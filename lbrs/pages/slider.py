@@ -12,12 +12,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
-from lbrs import data, experiments
 from lbrs.certificates import Certificate
-from lbrs.configs import SpiralConfig
-from lbrs.figures import COLORS
+from lbrs.experiments import data, running
+from lbrs.experiments.configs import SpiralConfig
 from lbrs.norms import L2
-from lbrs.scores import LinearScore
+from lbrs.pages.drawing import COLORS
+from lbrs.scores.base import LinearScore
 from lbrs.smoothing import LocallyBiased
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.5, 10.0)
@@ -93,9 +93,9 @@ def spiral_slider(alphas: Sequence[float] = ALPHAS, *, config: SpiralConfig | No
     config = config or SpiralConfig()
     task = data.spiral(seed, train_points=config.train_points, reference_points=config.reference_points, test_points=config.test_points,
                        turns=config.turns, jitter=config.jitter)
-    score, oracle = experiments._classifier(config, task, "cpu")
+    score, oracle = running._classifier(config, task, "cpu")
     model, some = LocallyBiased(score, oracle, 0.0, L2), task.test_x[:exact_points]
-    regions = experiments._regions(score, oracle, alphas, SIDE, config.raster)
+    regions = running._regions(score, oracle, alphas, SIDE, config.raster)
     paths = zip(alphas, regions["bits"], model.certify_path(task.test_x, alphas, "sharp"), model.certify_path(some, alphas, "paper"), strict=True)
     frames = []
     for alpha, bits, sharp, paper in paths:

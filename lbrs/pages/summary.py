@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lbrs.records import Record, accuracy_at, find_curve, published_seeds, record_name, reference_counts
-from lbrs.report import Markdown, ends, table
+from lbrs.experiments.records import Record, accuracy_at, find_curve, published_seeds, record_name, reference_counts
+from lbrs.pages.text import Markdown, ends, table
 
 
 def over(records: list[Record], value: Callable[[Record], Any], form: str = ".3f") -> str:

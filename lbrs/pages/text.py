@@ -4,9 +4,9 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 
-from lbrs.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
+from lbrs.experiments.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
+from lbrs.experiments.records import Record, accuracy_at
 from lbrs.montecarlo import clopper_pearson
-from lbrs.records import Record, accuracy_at
 
 NORMS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 

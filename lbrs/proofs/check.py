@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-HOMES = ("lbrs.algebra_paper", "lbrs.algebra_sharper")
+HOMES = ("lbrs.proofs.paper", "lbrs.proofs.sharper")
 TIMEOUT = 20_000
 """Milliseconds that z3 may take for one question."""
 

@@ -6,7 +6,7 @@ is a hypothesis.
 
 from operator import le, lt
 
-from lbrs.algebra import step
+from lbrs.proofs.check import step
 
 
 @step("z3", "theorem1-lipschitz-step", "smoothing", "theorem-1",

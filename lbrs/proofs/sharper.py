@@ -5,7 +5,7 @@ Notation as in the chapter: R = s g(x)/||a||_* or s h(x)/K, nb = R_nb, t = ||del
 
 from operator import le, lt
 
-from lbrs.algebra import step
+from lbrs.proofs.check import step
 
 FLIP = r"$c=\pm1$ is $s\,\hat y(x+\delta)$"
 NU = r"$L>0,\ G,\nu,t,\alpha\ge0,\ |\nu-G|\le Lt$"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lbrs.kinks import Judge
-from lbrs.operations import SHAPES
+from lbrs.scores.kinks import Judge
+from lbrs.scores.operations import SHAPES
 
 PROBES = 3
 """So many of the points given are looked at, and as many that are drawn in their range."""

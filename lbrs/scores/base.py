@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from lbrs._checks import ELEMENTS, array, batch, integer, number
-from lbrs.admission import SHARES, Observed, Watch, admit, observed, signature
 from lbrs.certificates import round_down
-from lbrs.kinks import Judge
 from lbrs.norms import Norm
 from lbrs.rounding import CHOICE, affine_scores, affine_slope
+from lbrs.scores.admission import SHARES, Observed, Watch, admit, observed, signature
+from lbrs.scores.kinks import Judge
 
 Constant = float | Callable[[Tensor, Tensor], Tensor]
 """A gradient-Lipschitz constant for all points, or a map from points and radii to local ones."""
@@ -56,9 +56,9 @@ class Score:
     assume_smooth: True says that g is smooth although its operations do not show it; certificates then state so.
     domain: None, or the largest |x_i| for which `rounding` and L hold: points beyond it are an error, and radii end there.
 
-    The function is admitted at the first evaluation (see `lbrs.admission`): a ValueError refuses chance, a state that it
+    The function is admitted at the first evaluation (see `lbrs.scores.admission`): a ValueError refuses chance, a state that it
     changes, rows that see each other, and what torch cannot watch. When a certificate is asked for, every operation must
-    be known to be smooth, too (see `lbrs.kinks`): the gradient of ReLU jumps, so that no L exists.
+    be known to be smooth, too (see `lbrs.scores.kinks`): the gradient of ReLU jumps, so that no L exists.
 
     `observed`: what was seen, None before the first evaluation. `only_norm`: the one threat norm in which this kind of
     score is certified, or None. `random`: whether it is known through random draws only.

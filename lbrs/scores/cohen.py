@@ -10,7 +10,7 @@ from lbrs.montecarlo import SampledScore, normal_draws, safe_lower
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
 from lbrs.rounding import EPS
-from lbrs.scores import Linearization, sign
+from lbrs.scores.base import Linearization, sign
 
 
 class CohenScore(SampledScore):

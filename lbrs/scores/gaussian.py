@@ -11,7 +11,7 @@ from lbrs.certificates import Certificate, radius_against, radius_along, round_d
 from lbrs.montecarlo import SampledScore, bounded, empirical_bernstein, normal_draws
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
-from lbrs.scores import Linearization, sign
+from lbrs.scores.base import Linearization, sign
 
 SPREAD = 1 + 4 * math.exp(-0.5) / math.sqrt(2 * math.pi)
 """s^2 = 1 + 4 phi(1) < 1.97, such that E exp(l (W - EW)) <= exp(s^2 l^2 / 2) for W = a u^T Z, |a| <= 1, |u| = 1, Z ~ N(0, I), and all l."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointFunction
 
-from lbrs.operations import (
+from lbrs.scores.operations import (
     ANALYTIC,
     AVERAGES,
     CHOOSERS,

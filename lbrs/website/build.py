@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lbrs._files import write_text
-from lbrs.records import PROFILES, sources_hash
-from lbrs.runs import BookError, Ending, Run, check_parameters, load_runs, outcome_of
+from lbrs.experiments.records import PROFILES, sources_hash
+from lbrs.experiments.runs import BookError, Ending, Run, check_parameters, load_runs, outcome_of
 
 STAGE = Path("_build/source")
 LOGS = Path("_build/logs")

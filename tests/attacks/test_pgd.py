@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lbrs import L1, L2, LINF, data, networks
-from lbrs.attacks import pgd, project
+from lbrs import L1, L2, LINF
+from lbrs.attacks.pgd import pgd, project
+from lbrs.experiments import data, networks
 
 
 @pytest.fixture(scope="module")

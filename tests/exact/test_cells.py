@@ -10,9 +10,10 @@ import pytest
 import torch
 from scipy.optimize import linprog, minimize
 
-from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, Norm, Score, exact
+from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, Norm, Score
 from lbrs.certificates import round_down
-from lbrs.exact import exact_radii
+from lbrs.exact import cells as exact
+from lbrs.exact.cells import exact_radii
 
 INSTANCES, BATCH = 10_000 if os.environ.get("LBRS_THOROUGH") else 600, 10
 SPREADS = [lambda rng, size: rng.normal(size=size), lambda rng, size: rng.integers(-2, 3, size) / 1.0]

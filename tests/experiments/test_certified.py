@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from lbrs import L2, LINF, LocallyBiased, NearestNeighborOracle, certified_figures, certified_report, data, report, stages
-from lbrs.certified import Certification
-from lbrs.configs import CertifiedConfig
-from lbrs.experiments import run
-from lbrs.cohen import CohenScore
-from lbrs.records import find_curve
-from lbrs.stages import Stages, generator
+from lbrs import L2, LINF, LocallyBiased, NearestNeighborOracle
+from lbrs.experiments import data, stages
+from lbrs.experiments.certified import Certification
+from lbrs.experiments.configs import CertifiedConfig
+from lbrs.experiments.records import find_curve
+from lbrs.experiments.running import run
+from lbrs.experiments.stages import Stages, generator
+from lbrs.pages import certified, certified_drawing, text as report
+from lbrs.scores.cohen import CohenScore
 from lbrs.verification import verify
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,8 +24,8 @@ CPU = torch.device("cpu")
 TINY = CertifiedConfig(
     dataset="digits", reference_points=(4, 10), train_points=60, test_points=20, width=4, epochs=3, alphas=(0.0, 0.1, 0.5, 2.0), linf_alphas=(0.0, 0.01, 0.05, 0.2),
     radius_points=7, sigmas=(0.1, 0.3), channels=(4, 4, 4), noisy_epochs=1, samples=30, attacked=4)
-PAGES = [certified_report.certified_reading, certified_report.cohen_reading, certified_report.attack_reading]
-FIGURES = [certified_figures.certified_accuracy, certified_figures.average_radius, certified_figures.cohen_accuracy]
+PAGES = [certified.certified_reading, certified.cohen_reading, certified.attack_reading]
+FIGURES = [certified_drawing.certified_accuracy, certified_drawing.average_radius, certified_drawing.cohen_accuracy]
 
 
 def make(folder, seed=0):
@@ -174,18 +176,18 @@ def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(rec
 
 
 def test_the_lines_of_the_figures_are_the_curves_of_the_record(record):
-    certified_figures.certified_accuracy(record)
+    certified_drawing.certified_accuracy(record)
     values, (last, first) = record.results["norms"]["linf"], (plt.gcf().axes[-1], plt.gcf().axes[0])
     assert "60" in last.get_title() and "4" in first.get_title() and last.lines[0].get_xdata() == pytest.approx(values["radii"])
     for line, key in zip(last.lines[:3], ({"method": "base"}, {"method": "nearest", "N": 60}, {"method": "sharp", "N": 60, "alpha": 0.01}), strict=True):
         assert line.get_ydata() == pytest.approx(find_curve(values["curves"], **key)["certified"])
-    certified_figures.cohen_accuracy(record)
+    certified_drawing.cohen_accuracy(record)
     lines = plt.gcf().axes[1].lines
     assert lines[0].get_ydata() == pytest.approx(curves_of(record, L2, method="cohen", sigma=0.3, N=60, alpha=0.0)[0]["certified"])
 
 
 def test_the_average_radii_drawn_are_those_of_the_record(record):
-    certified_figures.average_radius(record)
+    certified_drawing.average_radius(record)
     for ax, norm in zip(plt.gcf().axes, (L2, LINF), strict=True):
         drawn = [tuple(np.round(np.asarray(line.get_ydata(), float), 5)) for line in ax.lines]
         for method in ("sharp", "theorem8"):
@@ -196,7 +198,7 @@ def test_the_average_radii_drawn_are_those_of_the_record(record):
 def test_tables_and_sentences_hold_the_numbers_of_the_record(record):
     reading, cohen, attack = (str(page(record)) for page in PAGES)
     for norm in (L2, LINF):
-        numbers = str(certified_report.certified_numbers(record, str(norm)))
+        numbers = str(certified.certified_numbers(record, str(norm)))
         (base,), (sharp,) = curves_of(record, norm, method="base"), curves_of(record, norm, method="sharp", N=60, alpha=record.results["norms"][str(norm)]["alpha"][1])
         assert f"{base['average']:.4g}" in numbers and f"{base['average']:.4g}" in reading and f"{sharp['average']:.4g}" in numbers
         assert f"{base['certified'][0]:.3f}" in reading and f"{sharp['certified'][2]:.3f}" in numbers
@@ -208,7 +210,7 @@ def test_tables_and_sentences_hold_the_numbers_of_the_record(record):
 
 
 def test_every_row_of_a_table_has_the_columns_of_its_header(record):
-    for text in (*(certified_report.certified_numbers(record, norm) for norm in ("l2", "linf")), certified_report.attack_reading(record), report.choices(record)):
+    for text in (*(certified.certified_numbers(record, norm) for norm in ("l2", "linf")), certified.attack_reading(record), report.choices(record)):
         rows = str(text).splitlines()
         assert len({line.count("|") for line in rows}) == 1 and len(rows) > 5
 

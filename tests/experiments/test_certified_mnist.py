@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from lbrs import L2, LocallyBiased, NearestNeighborOracle, data
+from lbrs import L2, LocallyBiased, NearestNeighborOracle
 from lbrs.curvature import CertifiedLoss, smooth_score
-from lbrs.networks import smooth_mlp, train
+from lbrs.experiments import data
+from lbrs.experiments.networks import smooth_mlp, train
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from lbrs import data
+from lbrs.experiments import data
 
 
 def test_spiral_repeats_by_seed_and_differs_between_seeds():

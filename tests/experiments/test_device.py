@@ -5,9 +5,9 @@ import torch
 
 from lbrs import L1, L2, LINF, LinearScore, LipschitzScore, LocallyBiased, MulticlassLocallyBiased
 from lbrs import NearestNeighborOracle, Score, verify
-from lbrs.experiments import run
-from lbrs.stages import pick_device
-from test_experiments import TINY
+from lbrs.experiments.running import run
+from lbrs.experiments.stages import pick_device
+from tiny import TINY
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

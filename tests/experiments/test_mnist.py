@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from lbrs import L2, LocallyBiased, data, experiments
-from lbrs.experiments import Bench, ImagesConfig, Stages
+from lbrs import L2, LocallyBiased
+from lbrs.experiments import data, running
+from lbrs.experiments.running import Bench, ImagesConfig, Stages
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def bench(mnist, tmp_path_factory):
 
 
 def test_the_network_is_accurate(bench):
-    assert experiments.accuracy(bench.score.linearize(bench.x, L2).base, bench.y) >= 0.98
+    assert running.accuracy(bench.score.linearize(bench.x, L2).base, bench.y) >= 0.98
 
 
 def test_at_alpha_zero_it_is_the_network_and_in_the_limit_the_nearest_neighbour_on_every_image(bench):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lbrs import data, networks
+from lbrs.experiments import data, networks
 
 
 def make(seed=0, shape=(1, 8, 8), channels=(4, 4, 4)):

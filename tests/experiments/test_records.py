@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lbrs import records
 from lbrs._files import write_file, write_text
-from lbrs.records import Record, find_project
+from lbrs.experiments import records
+from lbrs.experiments.records import Record, find_project
 
 
 @pytest.fixture

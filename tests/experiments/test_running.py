@@ -5,16 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tiny import TINY
 
-from lbrs import data, experiments, report, stages, records
-from lbrs.configs import ImagesConfig, SpiralConfig
-from lbrs.experiments import Outcome, run, run_or_published
-from lbrs.stages import Stages
-
-TINY = {
-    "spiral": SpiralConfig(train_points=60, reference_points=30, test_points=50, raster=8, exact_points=4, exact_alphas=(0.0, 1.0), exact_radii=(0.5, 1.0)),
-    "digits": ImagesConfig(dataset="digits", test_points=30, channels=(4, 4, 4), epochs=2, sigma_points=3, radius_points=2, samples=40),
-}
+from lbrs.experiments import data, records, running, stages
+from lbrs.experiments.configs import ImagesConfig, SpiralConfig
+from lbrs.experiments.running import Outcome, run, run_or_published
+from lbrs.experiments.stages import Stages
+from lbrs.pages import text
 
 
 @pytest.fixture(params=TINY)
@@ -110,7 +107,7 @@ def test_bad_choices_are_named(kind, change):
 def test_every_choice_says_what_it_is():
     for kind in (SpiralConfig, ImagesConfig):
         assert all(len(field.metadata["says"]) > 10 for field in dataclasses.fields(kind))
-        assert all(f"`{field.name}`" in report.choices_of(kind()) for field in dataclasses.fields(kind))
+        assert all(f"`{field.name}`" in text.choices_of(kind()) for field in dataclasses.fields(kind))
 
 
 def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch, tmp_path):
@@ -120,7 +117,7 @@ def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch,
     def missing(*arguments, **choices):
         raise data.DataError("no data in /folder. Remedy: `lbrs fetch mnist`")
 
-    monkeypatch.setattr(experiments.data, "images", missing)
+    monkeypatch.setattr(running.data, "images", missing)
     monkeypatch.setattr(records, "find_project", lambda: tmp_path)
     outcome = run_or_published(ImagesConfig(), run="mnist", profile="quick", seed=5)
     assert not outcome.rerun and outcome.record.name == published.name == "mnist-paper-0.json" and outcome.record.results["sigma"] == published.results["sigma"]

@@ -18,10 +18,11 @@ from unittest.mock import create_autospec
 import pytest
 from typer.testing import CliRunner
 
-from lbrs import cli, sweep
-from lbrs.records import Record, find_project
-from lbrs.runs import Run, load_runs
-from lbrs.sweep import Result, SweepError, Task, parse_choices, parse_seeds, plan
+from lbrs import cli
+from lbrs.experiments import sweep
+from lbrs.experiments.records import Record, find_project
+from lbrs.experiments.runs import Run, load_runs
+from lbrs.experiments.sweep import Result, SweepError, Task, parse_choices, parse_seeds, plan
 
 RUNS = """
 spiral:

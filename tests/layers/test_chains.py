@@ -11,12 +11,13 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from lbrs import L1, L2, LINF, Norm, arithmetic, chains, modules, spectra
-from lbrs.chains import TYPES, lipschitz_constant, lipschitz_score, rounding_errors
-from lbrs.lipschitz import LipschitzScore
-from lbrs.modules import steps
-from lbrs.records import find_project
-from lbrs.spectra import largest_eigenvalue, written_out
+from lbrs import L1, L2, LINF, Norm
+from lbrs.experiments.records import find_project
+from lbrs.layers import arithmetic, chains, modules, spectra
+from lbrs.layers.chains import TYPES, lipschitz_constant, lipschitz_score, rounding_errors
+from lbrs.layers.modules import steps
+from lbrs.layers.spectra import largest_eigenvalue, written_out
+from lbrs.scores.lipschitz import LipschitzScore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGE = (2, 6, 5)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-import lbrs.oracle_distances
-import lbrs.oracle_gaps
-import lbrs.oracle_radii
-import lbrs.oracles
+import lbrs.oracles.distances
+import lbrs.oracles.gaps
+import lbrs.oracles.nearest
+import lbrs.oracles.radii
 from lbrs import L1, L2, LINF, NearestNeighborOracle, Norm
 from oracle_cases import NORMS, exact_radius, length
 
@@ -55,7 +55,7 @@ def test_gaps_need_the_allowance_of_products_and_that_of_powers(rng, monkeypatch
     products = ("of_product", nothing, L2), ("of_product", nothing, LINF)
     for name, value, norm in (*products, ("ROOM", 0.0, L1)):
         with monkeypatch.context() as patch:
-            patch.setattr(lbrs.oracle_gaps, name, value)
+            patch.setattr(lbrs.oracles.gaps, name, value)
             assert outside(np.random.default_rng(0), norm) > 0
 
 
@@ -82,7 +82,7 @@ def test_labels_need_the_allowance_of_products_and_that_of_sums(rng, monkeypatch
     assert wrong_labels(rng) == 0
     for name in ("of_product", "of_sum"):
         with monkeypatch.context() as patch:
-            patch.setattr(lbrs.oracles, name, nothing)
+            patch.setattr(lbrs.oracles.nearest, name, nothing)
             assert wrong_labels(np.random.default_rng(0)) > 0
 
 
@@ -101,14 +101,14 @@ def radii_above(rng):
 
 def test_radii_need_the_allowance_of_gaps_and_of_the_formula(rng, monkeypatch):
     assert radii_above(rng) == 0
-    monkeypatch.setattr(lbrs.oracle_radii, "EPS", 0.0)
+    monkeypatch.setattr(lbrs.oracles.radii, "EPS", 0.0)
     monkeypatch.setattr(Norm, "rounding", lambda self, d: 0.0)
     assert radii_above(np.random.default_rng(0)) > 0
 
 
 def adversary(share, tiny, x, foe):
     """`squares` as wrong as its promise admits: too far at `x`, too near or too far elsewhere."""
-    plain = lbrs.oracle_distances.squares
+    plain = lbrs.oracles.distances.squares
 
     def squares(a, b):
         high, low = plain(a, b)
@@ -126,12 +126,12 @@ def flips(monkeypatch, allowed, share, tiny, size):
     with monkeypatch.context() as patch:
         oracle = NearestNeighborOracle(points, [1, -1])
         worse = adversary(share, tiny, x[0], points[1])
-        patch.setattr(lbrs.oracle_radii, "squares", worse)
-        patch.setattr(lbrs.oracles, "squares", worse)
-        patch.setattr(lbrs.oracles, "of_product", lambda d: 0.5)
-        patch.setattr(lbrs.oracles, "of_sum", lambda d: 0.5)
-        patch.setattr(lbrs.oracle_radii, "SHARE", share if allowed else 0.0)
-        patch.setattr(lbrs.oracle_radii, "TINY", tiny if allowed else 0.0)
+        patch.setattr(lbrs.oracles.radii, "squares", worse)
+        patch.setattr(lbrs.oracles.nearest, "squares", worse)
+        patch.setattr(lbrs.oracles.nearest, "of_product", lambda d: 0.5)
+        patch.setattr(lbrs.oracles.nearest, "of_sum", lambda d: 0.5)
+        patch.setattr(lbrs.oracles.radii, "SHARE", share if allowed else 0.0)
+        patch.setattr(lbrs.oracles.radii, "TINY", tiny if allowed else 0.0)
         radius = oracle.radius(x, L2)
         way = (points[1] - points[0]) / L2(points[1] - points[0])
         z = x + radius * (1 - 1e-9) * way

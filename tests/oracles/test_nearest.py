@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import lbrs._checks
-import lbrs.oracles
+import lbrs.oracles.nearest
 from lbrs import L1, L2, LINF, NearestNeighborOracle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -118,7 +118,7 @@ def test_squares_are_those_of_rational_arithmetic(rng):
     for d in (1, 2, 5, 33):
         a = rng.normal(size=(50, d)) * 10.0 ** rng.integers(-8, 9, (50, d))
         b = np.where(rng.random((50, d)) < 0.5, a * (1 + 2.0**-50 * rng.integers(-3, 4, (50, d))), rng.normal(size=(50, d)))
-        high, low = lbrs.oracles.squares(torch.from_numpy(a), torch.from_numpy(b))
+        high, low = lbrs.oracles.nearest.squares(torch.from_numpy(a), torch.from_numpy(b))
         for row, other, h, low_part in zip(a, b, high.tolist(), low.tolist()):
             true = sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(row, other))
             assert abs(Fraction(h) + Fraction(low_part) - true) <= true / 2**96 and h + low_part == h

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-import lbrs.oracle_distances
-import lbrs.oracles
+import lbrs.oracles.distances
+import lbrs.oracles.nearest
 from lbrs import L1, L2, LINF, NearestNeighborOracle
 from oracle_cases import NORMS, exact_radius
 
@@ -121,7 +121,7 @@ def test_rows_with_the_same_code_that_differ_are_kept_apart(monkeypatch):
     same = torch.zeros(2, dtype=torch.int64)
     monkeypatch.setattr(torch, "randint", lambda high, size, generator: same)
     points = torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0], [2.0, 1.0]], dtype=torch.float64)
-    kept, place = lbrs.oracle_distances.folded(points, torch.ones(4, dtype=torch.float64), 1)
+    kept, place = lbrs.oracles.distances.folded(points, torch.ones(4, dtype=torch.float64), 1)
     assert torch.equal(points[kept][place], points) and {0, 1} <= set(kept.tolist())
 
 
@@ -129,8 +129,8 @@ class Counted:
     """`squares`, counting the pairs that it decides."""
 
     def __init__(self, monkeypatch):
-        self.pairs, self.plain = 0, lbrs.oracle_distances.squares
-        monkeypatch.setattr(lbrs.oracles, "squares", self)
+        self.pairs, self.plain = 0, lbrs.oracles.distances.squares
+        monkeypatch.setattr(lbrs.oracles.nearest, "squares", self)
 
     def __call__(self, a, b):
         self.pairs += len(a)

@@ -7,9 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lbrs import benchmarks
-from lbrs.benchmarks import growth, ratio, spread, summarize
-from lbrs.records import find_project, versions
+from lbrs.experiments.records import find_project, versions
+from lbrs.pages import benchmarks
+from lbrs.pages.benchmarks import growth, ratio, spread, summarize
 
 N, FEW = [10, 30, 100, 300, 1000], [1, 10, 100]
 

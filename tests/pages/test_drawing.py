@@ -4,10 +4,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lbrs import experiments, figures, report
-from lbrs.experiments import run
-from lbrs.records import Record, accuracy_at, find_project
-from test_experiments import TINY
+from lbrs.experiments import running
+from lbrs.experiments.records import Record, accuracy_at, find_project
+from lbrs.experiments.running import run
+from lbrs.pages import drawing, text as report
+from tiny import TINY
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def closed():
     plt.close("all")
 
 
-DRAWN = [("spiral", figures.spiral_regions), ("spiral", figures.spiral_radii), ("spiral", figures.spiral_sharpness),
-         ("digits", figures.accuracy_over_smoothing), ("digits", figures.accuracy_over_radius)]
+DRAWN = [("spiral", drawing.spiral_regions), ("spiral", drawing.spiral_radii), ("spiral", drawing.spiral_sharpness),
+         ("digits", drawing.accuracy_over_smoothing), ("digits", drawing.accuracy_over_radius)]
 
 
 @pytest.mark.parametrize(("run_name", "figure"), DRAWN, ids=lambda value: getattr(value, "__name__", value))
@@ -30,12 +31,12 @@ def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(rec
     assert figure(records[run_name])
     drawn = plt.gcf()
     assert all(ax.get_xlabel() for ax in drawn.axes) and drawn.axes[0].get_ylabel()
-    points = TINY["spiral"].exact_points if figure is figures.spiral_sharpness else records[run_name].test_points
+    points = TINY["spiral"].exact_points if figure is drawing.spiral_sharpness else records[run_name].test_points
     assert f"profile quick · seed 0 · {points} test points" in [text.get_text() for text in drawn.texts]
 
 
 def test_curves_are_those_of_the_record(records):
-    figures.spiral_radii(records["spiral"])
+    drawing.spiral_radii(records["spiral"])
     left, right = plt.gcf().axes
     values = records["spiral"].results["norms"]["l2"]
     assert np.allclose(left.lines[0].get_ydata(), values["radius"]["value"]) and np.allclose(left.lines[2].get_ydata(), values["sharp_radius"]["value"])
@@ -44,13 +45,13 @@ def test_curves_are_those_of_the_record(records):
     alpha, drawn = right.lines[0].get_data()
     for low, high, value in zip(alpha, alpha[1:], drawn, strict=False):
         assert value == accuracy_at(path, (low + high) / 2, points)
-    figures.accuracy_over_radius(records["digits"])
+    drawing.accuracy_over_radius(records["digits"])
     for ax, values in zip(plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True):
         for line, name in zip(ax.lines, ("cnn", "normal", "lbrs", "nearest"), strict=True):
             assert np.allclose(line.get_ydata(), values[name])
 
 
-@pytest.mark.parametrize(("run_name", "figure"), [("spiral", figures.spiral_radii), ("digits", figures.accuracy_over_smoothing), ("digits", figures.accuracy_over_radius)])
+@pytest.mark.parametrize(("run_name", "figure"), [("spiral", drawing.spiral_radii), ("digits", drawing.accuracy_over_smoothing), ("digits", drawing.accuracy_over_radius)])
 def test_published_runs_are_drawn_behind_as_ranges_and_medians(records, run_name, figure):
     record = records[run_name]
     figure(record)
@@ -65,14 +66,14 @@ def test_published_runs_are_drawn_behind_as_ranges_and_medians(records, run_name
 def test_the_area_is_the_range_and_the_thin_line_the_median():
     _, ax = plt.subplots()
     curves = np.array([[0.0, 3.0], [1.0, 9.0], [5.0, 4.0]])
-    figures.band(ax, [0, 1], list(curves), "red")
+    drawing.band(ax, [0, 1], list(curves), "red")
     assert np.allclose(ax.lines[0].get_ydata(), [1, 4])
     corners = ax.collections[0].get_paths()[0].vertices
     assert (corners[:, 1].min(), corners[:, 1].max()) == (0, 9)
 
 
 def test_exact_radii_are_not_below_those_of_theorem_b_and_those_not_below_theorem_6_in_record_and_figure(records):
-    norms = figures.spiral_sharpness(records["spiral"])
+    norms = drawing.spiral_sharpness(records["spiral"])
     for row, values in zip(np.array(plt.gcf().axes).reshape(len(norms), -1), norms.values(), strict=True):
         kinds = [values[kind] for kind in ("theorem6", "theorem_b", "exact")]
         assert (np.diff([kind["average"] for kind in kinds], axis=0) >= 0).all() and (np.diff([kind["certified"] for kind in kinds], axis=0) >= 0).all()
@@ -90,14 +91,14 @@ def test_the_sentences_on_exact_radii_hold_the_numbers_of_the_record(records):
 
 
 def test_curves_differ_in_more_than_colour(records):
-    figures.accuracy_over_radius(records["digits"])
+    drawing.accuracy_over_radius(records["digits"])
     lines = plt.gcf().axes[0].lines
     assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == len(lines) == len({line.get_marker() for line in lines})
 
 
 def test_the_raster_of_regions_is_the_classifier(records):
     record = records["spiral"]
-    shares = figures.spiral_regions(record)["positive_share"]
+    shares = drawing.spiral_regions(record)["positive_share"]
     assert set(shares) == set(record.config["shown_alphas"])
     image = np.asarray(plt.gcf().axes[0].images[0].get_array())
     side, n = record.results["regions"]["side"], record.results["regions"]["raster"]
@@ -107,9 +108,9 @@ def test_the_raster_of_regions_is_the_classifier(records):
 
 
 def test_the_picture_of_the_idea_shows_a_radius_that_grows_by_alpha():
-    results = experiments.idea()
+    results = running.idea()
     assert results["radius"][1] - results["radius"][0] == pytest.approx(results["regions"]["alpha"][1], abs=1e-12)
-    assert figures.idea(results)["radius"] == results["radius"]
+    assert drawing.idea(results)["radius"] == results["radius"]
 
 
 def test_tables_and_sentences_hold_the_numbers_of_the_record(records):

@@ -6,9 +6,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lbrs import reproduction
-from lbrs.experiments import run
-from test_experiments import TINY
+from lbrs.experiments.running import run
+from lbrs.pages import reproduction
+from tiny import TINY
 
 
 @pytest.fixture(scope="module")

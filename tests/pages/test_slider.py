@@ -7,9 +7,10 @@ import re
 import pytest
 from PIL import Image
 
-from lbrs import L2, LocallyBiased, data, experiments
-from lbrs.configs import SpiralConfig
-from lbrs.interactive import ALPHAS, Slider, spiral_slider
+from lbrs import L2, LocallyBiased
+from lbrs.experiments import data, running
+from lbrs.experiments.configs import SpiralConfig
+from lbrs.pages.slider import ALPHAS, Slider, spiral_slider
 
 CONFIG = SpiralConfig(train_points=60, reference_points=30, test_points=40, raster=20)
 CHOSEN = (0.0, 1.0, 5.0)
@@ -26,7 +27,7 @@ def test_the_default_has_at_least_fifteen_alphas_from_the_line_to_the_end_of_the
 
 def test_the_numbers_beneath_the_pictures_are_those_of_the_certificates(slider):
     task = data.spiral(0, train_points=60, reference_points=30, test_points=40, turns=CONFIG.turns, jitter=CONFIG.jitter)
-    score, oracle = experiments._classifier(CONFIG, task, "cpu")
+    score, oracle = running._classifier(CONFIG, task, "cpu")
     for alpha, frame in zip(CHOSEN, slider.frames, strict=True):
         model = LocallyBiased(score, oracle, alpha, L2)
         radii = [model.certify(task.test_x[:4], bound).radius.mean().item() for bound in ("paper", "sharp", "exact")]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lbrs.records import find_project, published_seeds
-from lbrs.report import ends
-from lbrs.summary import over, summary
+from lbrs.experiments.records import find_project, published_seeds
+from lbrs.pages.summary import over, summary
+from lbrs.pages.text import ends
 
 FOLDER = find_project() / "book" / "records"
 

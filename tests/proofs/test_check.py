@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lbrs.algebra import Check, Verdict, checks
+from lbrs.proofs.check import Check, Verdict, checks
 
 pytest.importorskip("sympy")
 pytest.importorskip("z3")
 
-BOOK = Path(__file__).parents[1] / "book"
+BOOK = Path(__file__).parents[2] / "book"
 CHECKS = list(checks().values())
 
 

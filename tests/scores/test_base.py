@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import lbrs.scores
+import lbrs.scores.base
 from lbrs import L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, ProbabilityMargin, Score
-from lbrs.scores import sign
+from lbrs.scores.base import sign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,7 +83,7 @@ def test_result_for_a_point_does_not_depend_on_the_batch(name, x):
 
 @pytest.mark.parametrize(("limit", "largest"), [(2**23, 4), (18, 3), (1, 1)])
 def test_function_never_sees_more_than_the_batch_or_the_memory_allows(x, monkeypatch, limit, largest):
-    monkeypatch.setattr(lbrs.scores, "ELEMENTS", limit)
+    monkeypatch.setattr(lbrs.scores.base, "ELEMENTS", limit)
     seen = []
 
     def function(z):

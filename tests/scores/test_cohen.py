@@ -22,8 +22,8 @@ from lbrs import (
     ProbabilityMargin,
     verify,
 )
-from lbrs.cohen import cohen_certificate, cohen_interval
 from lbrs.montecarlo import clopper_pearson, safe_lower
+from lbrs.scores.cohen import cohen_certificate, cohen_interval
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,7 @@ from scipy.stats import norm as normal
 
 from lbrs import L2, LINF, GaussianScore, LocallyBiased, NearestNeighborOracle, ProbabilityMargin, verify
 from lbrs.certificates import radius_along, theorem8, theorem_g
-from lbrs.presmoothing import SPREAD, Estimate, gaussian_certificate, lowest_radius_along
+from lbrs.scores.gaussian import SPREAD, Estimate, gaussian_certificate, lowest_radius_along
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from lbrs import book, runs
-from lbrs.runs import BookError, Ending, Run
+from lbrs.experiments import runs
+from lbrs.experiments.runs import BookError, Ending, Run
+from lbrs.website import build
 
 FRONT = """---
 jupytext: {text_representation: {extension: .md, format_name: myst}}
@@ -46,7 +47,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def execute(project: Path, profile: str = "quick", seed: int = 0) -> Ending:
-    return book.execute(project, runs.load_runs(project)["tiny"], profile, seed, "cpu")
+    return build.execute(project, runs.load_runs(project)["tiny"], profile, seed, "cpu")
 
 
 def staged(project: Path) -> Path:
@@ -55,7 +56,7 @@ def staged(project: Path) -> Path:
 
 def pretend(project: Path, rerun: bool = True, **given) -> None:
     """Stage what an execution of `tiny` at its present state would stage, without a kernel."""
-    job = book.job_of(project, runs.load_runs(project)["tiny"], **({"profile": "quick", "seed": 0, "device": "auto"} | given))
+    job = build.job_of(project, runs.load_runs(project)["tiny"], **({"profile": "quick", "seed": 0, "device": "auto"} | given))
     told = {"run": "tiny", "rerun": rerun, "reason": "" if rerun else "no data"}
     notebook = new_notebook(cells=[new_code_cell(outputs=[new_output("display_data", {runs.OUTCOME: told})])])
     notebook.metadata["lbrs"] = {key: job.parameters[key] for key in ("run", "profile", "seed", "device")} | {"fingerprint": job.fingerprint}
@@ -149,7 +150,7 @@ def test_an_outcome_that_says_too_little_is_an_error(told, complaint):
 def test_two_executions_give_the_same_bytes_and_are_not_stale(project):
     assert execute(project, seed=5) == Ending("tiny", True, "")
     first = staged(project).read_bytes()
-    assert not book.stale(project)
+    assert not build.stale(project)
     staged(project).unlink()
     execute(project, seed=5)
     assert staged(project).read_bytes() == first
@@ -166,31 +167,31 @@ def test_two_executions_give_the_same_bytes_and_are_not_stale(project):
 
 def test_what_an_execution_depends_on_makes_it_stale(project, monkeypatch):
     pretend(project)
-    assert not book.stale(project)
+    assert not build.stale(project)
     for change in (lambda: (project / "notebooks/tiny.md").write_text(text(last="print(points + 1)")),
                    lambda: (project / "notebooks/runs.yml").write_text("tiny: {source: tiny.md, profiles: {quick: {points: 9}, paper: {}}}"),
-                   lambda: monkeypatch.setattr(book, "sources_hash", lambda: "other"),
+                   lambda: monkeypatch.setattr(build, "sources_hash", lambda: "other"),
                    lambda: ((project / "book/records").mkdir(), (project / "book/records/tiny-paper-0.json").write_text("{}")),
                    lambda: staged(project).write_text("{half"),
                    lambda: staged(project).unlink()):
         change()
-        assert [job.name for job in book.stale(project)] == ["tiny"]
+        assert [job.name for job in build.stale(project)] == ["tiny"]
         pretend(project)
-        assert not book.stale(project)
+        assert not build.stale(project)
 
 
 def test_a_stale_run_is_asked_for_as_it_was_executed_last(project):
-    (job,) = book.stale(project)
+    (job,) = build.stale(project)
     assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == ("quick", 0, "auto")
     pretend(project, profile="paper", seed=7, device="cpu")
     (project / "notebooks/tiny.md").write_text(text(last="points"))
-    (job,) = book.stale(project)
+    (job,) = build.stale(project)
     assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == ("paper", 7, "cpu")
 
 
 def test_a_run_that_showed_the_published_record_is_asked_for_again(project):
     pretend(project, rerun=False)
-    assert [job.name for job in book.stale(project)] == ["tiny"]
+    assert [job.name for job in build.stale(project)] == ["tiny"]
 
 
 @pytest.mark.parametrize(("notebook", "error", "why"), [
@@ -205,7 +206,7 @@ def test_a_failure_says_why_and_leaves_the_staged_notebook_as_it_was(project, mo
     before = staged(project).read_bytes()
     (project / "notebooks/tiny.md").write_text(notebook)
     if "sleep" in notebook:
-        monkeypatch.setitem(book.TIMEOUT, "quick", 2)
+        monkeypatch.setitem(build.TIMEOUT, "quick", 2)
     with pytest.raises(error) as failure:
         execute(project)
     assert why in str(failure.value).splitlines()[-1]
@@ -228,7 +229,7 @@ def test_a_kernel_can_find_the_terminal_and_draws_inline(monkeypatch, terminal):
     monkeypatch.setattr(os, "ttyname", lambda handle: terminal)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("LBRS_PROGRESS", "left over")
-    with book._kernel_environment():
+    with build._kernel_environment():
         assert os.environ.get("LBRS_PROGRESS") == terminal
         assert os.environ["MPLBACKEND"] == "module://matplotlib_inline.backend_inline"
     assert (os.environ["LBRS_PROGRESS"], os.environ["MPLBACKEND"]) == ("left over", "Agg")
@@ -236,18 +237,18 @@ def test_a_kernel_can_find_the_terminal_and_draws_inline(monkeypatch, terminal):
 
 def test_the_stage_holds_the_pages_of_now_and_nothing_else(project):
     with pytest.raises(BookError, match=r"not executed yet: notebooks/tiny\.ipynb"):
-        book.stage(project)
+        build.stage(project)
     pretend(project)
     (project / "book/_static").mkdir()
     (project / "book/_static/a.css").write_text("")
     (project / "book/.hidden").write_text("")
     (project / "book/gone").mkdir()
     (project / "book/gone/page.md").write_text("# Gone\n")
-    folder = book.stage(project)
+    folder = build.stage(project)
     assert (folder / "book/gone/page.md").is_file()
     (project / "book/gone/page.md").unlink()
     (folder / "notebooks/old.ipynb").write_text("{}")
-    book.stage(project)
+    build.stage(project)
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
         "_config.yml", "_toc.yml", "book/_static/a.css", "book/intro.md", "notebooks/tiny.ipynb"]
     assert not (folder / "book/gone").exists()
@@ -257,10 +258,10 @@ def test_a_chapter_is_executed_without_parameters_and_staged_at_its_place(projec
     (project / "book/theory").mkdir()
     (project / "book/theory/linear.md").write_text(FRONT + "\n# Linear\n\n```{code-cell} ipython3\n1 + 1\n```\n")
     pretend(project)
-    (job,) = book.stale(project)
-    assert (job.name, book.perform(job)) == ("book/theory/linear", None)
-    assert not book.stale(project)
-    book.stage(project)
+    (job,) = build.stale(project)
+    assert (job.name, build.perform(job)) == ("book/theory/linear", None)
+    assert not build.stale(project)
+    build.stage(project)
     assert job.target == project / "_build/source/book/theory/linear.ipynb"
     assert not job.target.with_suffix(".md").exists()
     assert "2" in json.loads(job.target.read_text())["cells"][1]["outputs"][0]["data"]["text/plain"]
@@ -271,14 +272,14 @@ def test_the_site_is_built_whole_or_stays_as_it_was(project):
     notebook = json.loads(staged(project).read_text())
     notebook["cells"].insert(0, {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# Tiny"})
     staged(project).write_text(json.dumps(notebook))
-    index = book.render(project)
+    index = build.render(project)
     assert index == project / "_build/html/index.html"
     page = project / "_build/html/book/intro.html"
     before = page.read_bytes()
     assert b"The page" in before
     (project / "book/intro.md").write_text("# The page\n\n[nowhere](missing.md)\n")
     with pytest.raises(BookError, match=r"_build/logs/site\.log") as error:
-        book.render(project)
+        build.render(project)
     assert "WARNING" in str(error.value) and "missing.md" in str(error.value)
     assert page.read_bytes() == before
 
