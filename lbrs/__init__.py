@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from lbrs.normal import NormalSmoothing
     from lbrs.norms import L1, L2, LINF, Norm
     from lbrs.oracles.nearest import NearestNeighborOracle
-    from lbrs.scores.base import LinearScore, ProbabilityMargin, Score
+    from lbrs.scores.base import Score
     from lbrs.scores.cohen import CohenScore, cohen_certificate
     from lbrs.scores.gaussian import GaussianScore
+    from lbrs.scores.linear import LinearScore
     from lbrs.scores.lipschitz import LipschitzScore
+    from lbrs.scores.margin import ProbabilityMargin
     from lbrs.smoothing import LocallyBiased
     from lbrs.verification import verify
 
@@ -50,14 +52,14 @@ _HOMES = {
     "ClassOracle": "multiclass",
     "CohenScore": "scores.cohen",
     "GaussianScore": "scores.gaussian",
-    "LinearScore": "scores.base",
+    "LinearScore": "scores.linear",
     "LipschitzScore": "scores.lipschitz",
     "LocallyBiased": "smoothing",
     "MulticlassLocallyBiased": "multiclass",
     "NearestNeighborOracle": "oracles.nearest",
     "Norm": "norms",
     "NormalSmoothing": "normal",
-    "ProbabilityMargin": "scores.base",
+    "ProbabilityMargin": "scores.margin",
     "Score": "scores.base",
     "cohen_certificate": "scores.cohen",
     "verify": "verification",

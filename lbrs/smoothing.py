@@ -11,7 +11,8 @@ from lbrs.certificates import Certificate, radius_against, round_down, sign_awar
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.rounding import EPS, general_score, least, slopes
-from lbrs.scores.base import Constant, Linearization, LinearScore, Score
+from lbrs.scores.base import Constant, Linearization, Score
+from lbrs.scores.linear import LinearScore
 from lbrs.scores.gaussian import lowest_radius_along
 
 BOUNDS = ("sharp", "paper", "exact")

@@ -15,7 +15,7 @@ from torch import Tensor
 from lbrs._checks import batch
 from lbrs.norms import L1, L2, LINF, Norm
 from lbrs.oracles.nearest import SHARE, TINY, NearestNeighborOracle
-from lbrs.scores.base import LinearScore
+from lbrs.scores.linear import LinearScore
 
 EPS, TIE, BEYOND, FAR, FEW = 2.0**-52, 1 + 1e-9, 1e-6, 1e300, 32
 Box = tuple[np.ndarray, np.ndarray]

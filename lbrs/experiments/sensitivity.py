@@ -17,7 +17,8 @@ from lbrs.normal import NormalSmoothing
 from lbrs.norms import L2
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.paths import accuracy_path
-from lbrs.scores.base import ProbabilityMargin, Score
+from lbrs.scores.base import Score
+from lbrs.scores.margin import ProbabilityMargin
 
 PANELS = ("references", "link", "classes", "noise", "width", "attack")
 

@@ -17,7 +17,7 @@ from lbrs.experiments import data, running
 from lbrs.experiments.configs import SpiralConfig
 from lbrs.norms import L2
 from lbrs.pages.drawing import COLORS
-from lbrs.scores.base import LinearScore
+from lbrs.scores.linear import LinearScore
 from lbrs.smoothing import LocallyBiased
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.5, 10.0)
