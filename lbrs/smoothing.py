@@ -11,20 +11,12 @@ from lbrs.certificates import Certificate, radius_against, round_down, sign_awar
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.rounding import EPS, general_score, least, slopes
-from lbrs.scores.base import Constant, Linearization, Score
+from lbrs.scores.base import Constant, Linearization, Score, select
 from lbrs.scores.linear import LinearScore
 from lbrs.scores.gaussian import lowest_radius_along
 
 BOUNDS = ("sharp", "paper", "exact")
 SEARCH = 40  # halvings, on a logarithmic scale, of the interval in which the best radius for local constants lies
-
-
-def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
-    """f^mu(x) in {-1, +1} at n points: the oracle's `label` (n,) where alpha > |g|/||grad g||_*, else sign g (the sign of equation (5); book: paper-eq-5).
-
-    Given the `local` linearization, any number of alphas cost no further evaluation of g.
-    """
-    return torch.where(alpha > local.crossing, label.to(local.base), local.base)
 
 
 class LocallyBiased:

@@ -68,7 +68,7 @@ MUTATIONS = [
     Mutation("Theorem K: (k - 1)/2 of a label suffice", "oracles/nearest", "quorum = (self.k + 1) // 2", "quorum = max(1, (self.k - 1) // 2)",
              "test_sharp.py::test_neighbour_radius_is_that_of_theorems_a_and_k_from_below[l2-3]"),
     Mutation("the dual exponent: p for p/(p - 1)", "norms", "Norm(self.p / (self.p - 1))", "Norm(self.p)", "test_norms.py::test_dual_exponents_add_up_to_one"),
-    Mutation("f^mu: the oracle wins a tie", "smoothing", "torch.where(alpha > local.crossing,", "torch.where(alpha >= local.crossing,",
+    Mutation("f^mu: the oracle wins a tie", "scores/base", "torch.where(alpha > local.crossing,", "torch.where(alpha >= local.crossing,",
              "test_smoothing.py::test_where_score_and_bias_cancel_the_base_decides"),
     Mutation("g^mu: the sign of the bias", "smoothing", "return local.value + self.alpha * self.oracle.label(x)", "return local.value - self.alpha * self.oracle.label(x)",
              "test_smoothing.py::test_smoothed_score_is_equation_5"),
@@ -149,5 +149,5 @@ def test_a_wrong_formula_is_noticed(runs, mutation):
 
 def test_every_file_with_formulas_is_mutated():
     assert len(MUTATIONS) >= 12 and len({mutation.what for mutation in MUTATIONS}) == len(MUTATIONS)
-    assert {mutation.module for mutation in MUTATIONS} == {"certificates", "oracles/nearest", "oracles/radii", "norms", "smoothing", "layers/modules", "curvature", "exact/cells", "scores/cohen",
+    assert {mutation.module for mutation in MUTATIONS} == {"certificates", "oracles/nearest", "oracles/radii", "norms", "smoothing", "layers/modules", "curvature", "exact/cells", "scores/cohen", "scores/base",
                                                              "rounding"}

@@ -7,7 +7,7 @@ import torch
 from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle
 from lbrs.certificates import theorem_h
 from lbrs.paths import accuracy_path, radius_path
-from lbrs.smoothing import select
+from lbrs.scores.base import select
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -20,7 +20,7 @@ FORMULAS = {
     "scores.linear.LinearScore": r"g(x) = a^\top x + b",
     "scores.margin.ProbabilityMargin": r"g(x) = p_{+1}(x) - p_{-1}(x) = \tanh\big(z(x)/2\big)",
     "smoothing.LocallyBiased": r"g^\mu(x) = g(x) + \alpha\,\hat y(x)\,\|\nabla g(x)\|_*",
-    "smoothing.select": r"f^\mu(x) = \begin{cases} \hat y(x) & \alpha > |g(x)| / \|\nabla g(x)\|_* \\ \operatorname{sign} g(x) & \text{else} \end{cases}",
+    "scores.base.select": r"f^\mu(x) = \begin{cases} \hat y(x) & \alpha > |g(x)| / \|\nabla g(x)\|_* \\ \operatorname{sign} g(x) & \text{else} \end{cases}",
     "normal.NormalSmoothing": r"g^\mu(x) = \mathbb{E}\,g(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
     "scores.lipschitz.LipschitzScore": r"|h(x) - h(z)| \le K\,\|x - z\|",
     "scores.cohen.CohenScore": r"h(x) = \sigma\,\Phi^{-1}\big(p(x)\big), \qquad p(x) = \mathbb{P}\big(f(x + \epsilon) = +1\big)",

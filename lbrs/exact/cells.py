@@ -12,9 +12,10 @@ from scipy import sparse
 from scipy.optimize import brentq, linprog, nnls
 from torch import Tensor
 
-from lbrs._checks import batch
-from lbrs.norms import L1, L2, LINF, Norm
+from lbrs._checks import batch, number
+from lbrs.norms import L1, L2, LINF, Norm, as_norm
 from lbrs.oracles.nearest import SHARE, TINY, NearestNeighborOracle
+from lbrs.scores.base import select
 from lbrs.scores.linear import LinearScore
 
 EPS, TIE, BEYOND, FAR, FEW = 2.0**-52, 1 + 1e-9, 1e-6, 1e300, 32
@@ -70,7 +71,7 @@ def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float,
             radius[i] = safe * model.scale
             for z in search.inside(cells):
                 witness[i] = torch.from_numpy(z * model.scale).reshape(oracle.shape)
-                if abs(z).max() * model.scale > 1e150 or model.classifier.predict(witness[i : i + 1]) != model.prediction[i]:
+                if abs(z).max() * model.scale > 1e150 or model.predict(witness[i : i + 1]) != model.prediction[i]:
                     break
         except (ArithmeticError, RuntimeError) as error:
             raise ArithmeticError(f"the exact radius of point {i} of x could not be verified: {error}") from error
@@ -81,15 +82,19 @@ class _Model:
     """The classifier, and the points as NumPy arrays in units of `scale`, a power of two in which no square overflows."""
 
     def __init__(self, score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: object, box: bool) -> None:
-        from lbrs.smoothing import LocallyBiased
-        self.classifier, self.norm = LocallyBiased(score, oracle, alpha, norm), norm
+        if not isinstance(oracle, NearestNeighborOracle):
+            raise TypeError(f"oracle must be a NearestNeighborOracle, got {type(oracle).__name__}")
+        self.score, self.oracle, self.norm = score, oracle, as_norm("norm", norm)
+        self.length = number("alpha", alpha, low=0)
         if not isinstance(score, LinearScore) or oracle.k != 1 or norm not in (L1, L2, LINF):
             raise ValueError("exact radii need as score a LinearScore, an oracle with k = 1, and as norm L1, L2 or LINF, "
                              f"got {type(score).__name__}, k = {oracle.k} and {norm}")
+        if tuple(score.weight.shape) != oracle.shape:
+            raise ValueError(f"score must take points of the oracle's shape {oracle.shape}, got a weight of shape {tuple(score.weight.shape)}")
         self.given = batch("x", x, oracle.shape).to(score.device)
         if box and len(self.given) and not (self.given.min() >= 0 and self.given.max() <= 1):
             raise ValueError(f"x must lie in [0, 1] for radii inside the box, got {self.given.min().item():g} to {self.given.max().item():g}")
-        self.prediction = self.classifier.predict(self.given)
+        self.prediction = self.predict(self.given)
         points, x, labels, a = (np.ascontiguousarray(v.cpu()) for v in (oracle.points, self.given.flatten(1), oracle.labels, score.weight.flatten()))
         self.scale = 2.0 ** math.frexp(max(abs(points).max(), abs(x).max(initial=0)))[1]
         self.x, points = x / self.scale, points / self.scale + 0.0
@@ -99,12 +104,17 @@ class _Model:
         self.rounding = (min(len(a), 40) + 8) * EPS  # of a sum of rounded products, which NumPy sums pairwise, in blocks of 128
         slope = float(score.slope(norm)) or 1.0
         self.w, b = a * score._unit / slope, score.bias * score._unit / slope / self.scale
-        self.alpha = min(self.classifier.alpha / self.scale, FAR)
+        self.alpha = min(self.length / self.scale, FAR)
         self.R = np.clip((self.x * self.w).sum(1) + b, -FAR, FAR)
         size = np.minimum(abs(self.x * self.w).sum(1) + abs(b), FAR)
         self.error = (self.rounding + (len(a) + 2) * EPS / 2) * size + 2 * EPS * (abs(self.R) + self.alpha)
         self.tiny, self.wide = len(a) * TINY / self.scale / self.scale, len(a) ** max(0.0, 0.5 - 1 / norm.p)
+        self.error = self.error + len(a) * 2.0**-1020 * score._unit / slope / self.scale
         self.flat = not a.any() and score.bias == 0
+
+    def predict(self, x: Tensor) -> Tensor:
+        """f^mu at the points `x` (n, *shape), as `LocallyBiased` gives it."""
+        return select(self.score.linearize(x, self.norm), self.oracle.label(x), self.length)
 
 
 class _Search:

@@ -21,9 +21,10 @@ from lbrs.normal import NormalSmoothing
 from lbrs.norms import L2, LINF, Norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.paths import Steps, accuracy_path, radius_path
+from lbrs.scores.base import select
 from lbrs.scores.linear import LinearScore
 from lbrs.scores.margin import ProbabilityMargin
-from lbrs.smoothing import LocallyBiased, select
+from lbrs.smoothing import LocallyBiased
 
 @dataclass(frozen=True)
 class Outcome:

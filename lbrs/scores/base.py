@@ -35,6 +35,14 @@ def sign(values: Tensor) -> Tensor:
     return torch.where(values >= 0, 1.0, -1.0).to(torch.float64)
 
 
+def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
+    """f^mu(x) in {-1, +1} at n points: the oracle's `label` (n,) where alpha > |g|/||grad g||_*, else sign g (the sign of equation (5); book: paper-eq-5).
+
+    Given the `local` linearization, any number of alphas cost no further evaluation of g.
+    """
+    return torch.where(alpha > local.crossing, label.to(local.base), local.base)
+
+
 class Score:
     """A differentiable score g: R^d -> R, evaluated and differentiated in batches.
 

@@ -9,8 +9,7 @@ from lbrs._checks import number
 from lbrs.certificates import Certificate, round_down, theorem_h
 from lbrs.norms import Norm
 from lbrs.rounding import EPS, least, lipschitz_allowance
-from lbrs.scores.base import Linearization, Score, sign
-from lbrs.smoothing import select
+from lbrs.scores.base import Linearization, Score, select, sign
 
 
 class LipschitzScore(Score):
