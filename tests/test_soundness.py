@@ -13,7 +13,7 @@ from lbrs.experiments.records import find_project
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-POINTS = 10_000
+POINTS = 8_000
 TITLES = [
     "LinearScore, paper",
     "LinearScore, sharp",
