@@ -10,6 +10,7 @@ from lbrs.certificates import Certificate, round_down, theorem_m
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_allowance
+from lbrs.scores.admission import observed
 from lbrs.scores.base import Score
 
 
@@ -45,9 +46,13 @@ class AffineScores(ClassScores):
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self.weight, self.bias = weight.clone(), bias.clone()
         super().__init__(self._affine, device=weight.device)
+        self.observed = observed(torch.float64)
 
     def _affine(self, x: Tensor) -> Tensor:
         return x.flatten(1) @ self.weight.T + self.bias
+
+    def _enter(self, x: Tensor) -> None:
+        """Nothing: what is computed is known, and its rounding may be more than a share of its values."""
 
     def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
         """As of `ClassScores`: each score by its own error, and by a few eps of the sizes that are compared (`rounding.affine_scores`)."""

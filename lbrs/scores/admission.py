@@ -28,8 +28,8 @@ PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "convolution", "conv
 OFF = {"p", "dropout_p", "dropout", "train", "training"}  # arguments whose 0 or False turns the chance of an operation off
 
 
-REMEDY = ("rows change with what is beside them, as through batch statistics: "
-          "use evaluation mode or a layer that normalises each point alone")
+REMEDY = ("rows change with what is beside them, as through batch statistics: use evaluation mode or a layer that "
+          "normalises each point alone; if it is rounding, say how much with rounding=")
 
 
 @dataclass(frozen=True)
