@@ -197,7 +197,8 @@ def linear(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
                     model.predict, *probes(x, certificate.radius, norm, ways, rng), x, rng
                 )
 
-        note = f"a = {score.weight.tolist()}, b = {score.bias!r}, alpha = {alpha!r}"
+        known = f"points = {points.tolist()}, labels = {model.oracle.labels.tolist()}"
+        note = f"a = {score.weight.tolist()}, b = {score.bias!r}, alpha = {alpha!r}, {known}"
         return Trial(x, certificate.prediction, certificate.radius, norm, attack, note)
 
     return make
