@@ -178,3 +178,16 @@ def test_the_lowest_type_of_any_operation_decides_the_allowance():
     score.value([[0.1, 0.2]])
     assert score.observed.dtype == torch.float32 and score.rounding == 1e-4
     assert Score(network.double(), 0.0).rounding == 1e-10
+
+
+def test_exact_radii_of_weights_below_the_smallest_normal_number_allow_for_their_rounding():
+    """Found by attack: products of such weights lose most of their digits, so that the line is known to 1e-15 only."""
+    oracle = NearestNeighborOracle([[9.0, 9.0], [-9.0, -9.0]], [1, -1])
+    score = LinearScore([1.780644626514e-312, -7.161830355846e-312], -6.121756770335e-312)
+    model, x = LocallyBiased(score, oracle, 0.0, LINF), torch.tensor([[-1.0, 1.0]], dtype=torch.float64)
+    certificate = model.certify(x, bound="exact")
+    near = 1.6845707460641082 + torch.linspace(-1e-9, 1e-9, 2001, dtype=torch.float64)
+    moved = x + near[:, None] * torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+    changed = model.predict(moved) != certificate.prediction
+    assert changed.any()
+    assert certificate.radius.item() <= near[changed].min().item()
