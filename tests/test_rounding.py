@@ -191,3 +191,13 @@ def test_exact_radii_of_weights_below_the_smallest_normal_number_allow_for_their
     changed = model.predict(moved) != certificate.prediction
     assert changed.any()
     assert certificate.radius.item() <= near[changed].min().item()
+
+
+def test_points_that_would_vanish_beside_x_have_no_exact_radius():
+    """Found by attack: scaled by the size of x they fell together, and their labels with them."""
+    points = [[-4.263697151316443e-211], [6.328159823661287e-211], [-8.883490587482434e-211]]
+    score = LinearScore([-5e-324], -1.0043198469404166e-177)
+    model = LocallyBiased(score, NearestNeighborOracle(points, [-1, -1, 1]), 2.0327660006219695e146, LINF)
+    assert model.certify([[-2e146]]).radius.item() == 0
+    with pytest.raises(ArithmeticError, match="2\\^960"):
+        model.certify([[-2e146]], bound="exact")
