@@ -199,5 +199,5 @@ def test_points_that_would_vanish_beside_x_have_no_exact_radius():
     score = LinearScore([-5e-324], -1.0043198469404166e-177)
     model = LocallyBiased(score, NearestNeighborOracle(points, [-1, -1, 1]), 2.0327660006219695e146, LINF)
     assert model.certify([[-2e146]]).radius.item() == 0
-    with pytest.raises(ArithmeticError, match="2\\^960"):
+    with pytest.raises(ArithmeticError, match="keep their digits"):
         model.certify([[-2e146]], bound="exact")

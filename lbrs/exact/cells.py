@@ -97,9 +97,8 @@ class _Model:
         self.prediction = self.predict(self.given)
         points, x, labels, a = (np.ascontiguousarray(v.cpu()) for v in (oracle.points, self.given.flatten(1), oracle.labels, score.weight.flatten()))
         self.scale = 2.0 ** math.frexp(max(abs(points).max(), abs(x).max(initial=0)))[1]
-        given = np.concatenate([abs(points).ravel(), abs(x).ravel()])
-        if ((given > 0) & (given / self.scale < 2.0**-960)).any():
-            raise ArithmeticError("points and x must not differ by more than 2^960 in size for exact radii")
+        if not all((v / self.scale * self.scale == v).all() for v in (points, x)):
+            raise ArithmeticError("points and x must keep their digits in units of the largest of them for exact radii")
         self.x, points = x / self.scale, points / self.scale + 0.0
         first = sorted({row.tobytes(): i for i, row in reversed(list(enumerate(points)))}.values())
         self.points, self.groups = points[first], {y: np.flatnonzero(labels[first] == y) for y in np.unique(labels[first])}
