@@ -56,7 +56,7 @@ def network(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
 def unrounded(radius: Tensor, model: LocallyBiased, x: Tensor) -> Tensor:
     """Radii of Theorem 8, which knows no rounding: its bound falls by G + alpha L a unit of length
     at least, so that this much less leaves twice what the score's rounding errors can do."""
-    score, alpha = model.score_function, model.alpha
+    score, alpha = model.base, model.alpha
     local = score.linearize(x, model.norm)
     error = 4 * score.rounding * (1 + local.value.abs() + alpha * (1 + local.slope))
     less = error / (local.slope + alpha * score.gradient_lipschitz)

@@ -19,13 +19,22 @@ THREADS = 1
 
 
 def pytest_addoption(parser):
-    parser.addoption("--tiny", action="store_true", help="measure next to nothing, to see whether it works")
+    parser.addoption(
+        "--tiny", action="store_true", help="measure next to nothing, to see whether it works"
+    )
 
 
 def pytest_benchmark_update_json(config, benchmarks, output_json):
-    libraries = {name: version(name) for name in ("adversarial-robustness-toolbox", "pytest-benchmark")}
+    libraries = {
+        name: version(name) for name in ("adversarial-robustness-toolbox", "pytest-benchmark")
+    }
     size = (TINY if config.getoption("--tiny") else FULL).name
-    output_json["lbrs"] = {"size": size, "threads": THREADS, "cpus": os.cpu_count(), "versions": versions() | libraries}
+    output_json["lbrs"] = {
+        "size": size,
+        "threads": THREADS,
+        "cpus": os.cpu_count(),
+        "versions": versions() | libraries,
+    }
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,9 +57,17 @@ def trained(sizes):
             root = find_project()
             config = configure(load_runs(root)[name], "paper", sizes.network)
             config = replace(config, test_points=sizes.sequential_points[name])
-            task = data.images(config.dataset, 0, positive=config.positive, reference_points=config.reference_points, test_points=config.test_points)
+            task = data.images(
+                config.dataset,
+                0,
+                positive=config.positive,
+                reference_points=config.reference_points,
+                test_points=config.test_points,
+            )
             torch.set_num_threads(os.cpu_count())
-            stages = Stages(root / "_build/benchmarks", [sizes.name, name], title=f"{sizes.name}-{name}")
+            stages = Stages(
+                root / "_build/benchmarks", [sizes.name, name], title=f"{sizes.name}-{name}"
+            )
             found[name] = Bench(config, task, 0, torch.device("cpu"), stages)
             torch.set_num_threads(THREADS)
         return found[name]

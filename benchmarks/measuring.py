@@ -40,13 +40,32 @@ class Sizes:
 
 
 FULL = Sizes()
-TINY = Sizes("tiny", rounds=2, samples=100, sampling_points=2, sequential_points={"mnist": 4, "cifar10": 4}, network={"epochs": 1, "channels": (4, 8, 16)},
-             certified_points=40, cohen_points=2, cohen_samples=2000, scaling_rounds=1, reference_points=(10, 30, 100, 300), few=4,
-             test_points=(2, 4, 8, 16), many=100,
-             radii_rounds=1, radii_points=20, radii_references=(10, 20, 40, 80), runs=("digits",), profiles=("quick",))
+TINY = Sizes(
+    "tiny",
+    rounds=2,
+    samples=100,
+    sampling_points=2,
+    sequential_points={"mnist": 4, "cifar10": 4},
+    network={"epochs": 1, "channels": (4, 8, 16)},
+    certified_points=40,
+    cohen_points=2,
+    cohen_samples=2000,
+    scaling_rounds=1,
+    reference_points=(10, 30, 100, 300),
+    few=4,
+    test_points=(2, 4, 8, 16),
+    many=100,
+    radii_rounds=1,
+    radii_points=20,
+    radii_references=(10, 20, 40, 80),
+    runs=("digits",),
+    profiles=("quick",),
+)
 
 
-def interleaved(benchmark, contenders: dict[str, Prepared], rounds: int, *, warm: bool = True) -> dict[str, list[float]]:
+def interleaved(
+    benchmark, contenders: dict[str, Prepared], rounds: int, *, warm: bool = True
+) -> dict[str, list[float]]:
     """Seconds of each of the `contenders` in each of the rounds, in which they follow one another: A, B, A, B, ...
 
     The last contender is the one that pytest-benchmark times and shows. With `warm`, each runs once before the clock starts.

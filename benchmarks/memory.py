@@ -20,7 +20,10 @@ from lbrs.experiments import data
 
 ALPHA = 1.0
 METHODS: dict[str, Callable[[LocallyBiased, Tensor], object]] = {
-    "predict": lambda model, x: model.predict(x), "paper": lambda model, x: model.certify(x, "paper"), "sharp": lambda model, x: model.certify(x, "sharp")}
+    "predict": lambda model, x: model.predict(x),
+    "paper": lambda model, x: model.certify(x, "paper"),
+    "sharp": lambda model, x: model.certify(x, "sharp"),
+}
 
 
 def images() -> tuple[Tensor, Tensor, Tensor]:
@@ -38,15 +41,26 @@ def images() -> tuple[Tensor, Tensor, Tensor]:
 
 def model(points: Tensor, labels: Tensor) -> LocallyBiased:
     """LBRS on a linear score with a new oracle of these reference points, so that the oracle is what costs."""
-    weight = torch.randn(points[0].shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return LocallyBiased(LinearScore(weight, 0.1), NearestNeighborOracle(points.double() / 255, labels), ALPHA)
+    weight = torch.randn(
+        points[0].shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    return LocallyBiased(
+        LinearScore(weight, 0.1), NearestNeighborOracle(points.double() / 255, labels), ALPHA
+    )
 
 
 def peak() -> float:
     """The most memory this process has held, in MiB. On Linux ru_maxrss would begin with the peak of the parent."""
     status = Path("/proc/self/status")
     if status.is_file():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:")) / 1024
+        return (
+            next(
+                int(line.split()[1])
+                for line in status.read_text().splitlines()
+                if line.startswith("VmHWM:")
+            )
+            / 1024
+        )
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 

@@ -34,5 +34,9 @@ def test_first_radii_in_units_of_one_matrix_product(benchmark, sizes):
         for name in ("product", *CALLS)
     }
     benchmark.extra_info.update(
-        dataset="mnist", N=sizes.radii_references, points=len(x), features=x.shape[1], seconds=methods
+        dataset="mnist",
+        N=sizes.radii_references,
+        points=len(x),
+        features=x.shape[1],
+        seconds=methods,
     )

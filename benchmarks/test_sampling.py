@@ -34,7 +34,10 @@ def plain(network: nn.Module, x: Tensor, samples: int) -> list[Tensor]:
     found = []
     with torch.no_grad():
         for image in x:
-            parts = [image + SIGMA * torch.randn(min(BATCH, samples - done), *image.shape) for done in range(0, samples, BATCH)]
+            parts = [
+                image + SIGMA * torch.randn(min(BATCH, samples - done), *image.shape)
+                for done in range(0, samples, BATCH)
+            ]
             found.append(torch.cat([(network(part) / 2).tanh() for part in parts]).mean())
     return found
 
@@ -47,15 +50,26 @@ def test_draws_per_second_against_a_plain_loop_and_art(benchmark, sizes, trained
     bench = trained("mnist")
     x, n = bench.x[: sizes.sampling_points], sizes.samples
     ours = NormalSmoothing(bench.score, SIGMA, n, generator("cpu", "samples"))
-    theirs = PyTorchRandomizedSmoothing(TwoLogits(bench.network), nn.CrossEntropyLoss(), tuple(x.shape[1:]), 2, device_type="cpu", sample_size=n, scale=SIGMA)
+    theirs = PyTorchRandomizedSmoothing(
+        TwoLogits(bench.network),
+        nn.CrossEntropyLoss(),
+        tuple(x.shape[1:]),
+        2,
+        device_type="cpu",
+        sample_size=n,
+        scale=SIGMA,
+    )
     images = x.numpy()
     contenders = {
         "ART, its batch of 128": lambda turn: lambda: theirs.predict(images),
         f"ART, batch of {BATCH}": lambda turn: lambda: theirs.predict(images, batch_size=BATCH),
         f"a plain loop, batch of {BATCH}": lambda turn: lambda: plain(bench.network, x, n),
-        "lbrs": lambda turn: lambda: ours.score(x)}
+        "lbrs": lambda turn: lambda: ours.score(x),
+    }
     seconds = interleaved(benchmark, contenders, sizes.rounds)
-    benchmark.extra_info.update(dataset="mnist", points=len(x), samples=n, sigma=SIGMA, seconds=seconds)
+    benchmark.extra_info.update(
+        dataset="mnist", points=len(x), samples=n, sigma=SIGMA, seconds=seconds
+    )
 
 
 @pytest.mark.benchmark(group="sound")
@@ -75,14 +89,22 @@ def test_sound_noise_against_plain_noise(benchmark, sizes, trained, base, dtype)
         contenders[noise] = lambda turn, score=score: lambda: score.counts(x)
     seconds = interleaved(benchmark, contenders, sizes.rounds)
     benchmark.extra_info.update(
-        dataset="mnist", base=base, dtype=str(dtype), points=len(x), samples=sizes.samples,
-        sigma=SIGMA, seconds=seconds)
+        dataset="mnist",
+        base=base,
+        dtype=str(dtype),
+        points=len(x),
+        samples=sizes.samples,
+        sigma=SIGMA,
+        seconds=seconds,
+    )
 
 
 @pytest.mark.benchmark(group="sequential")
 @pytest.mark.parametrize("radius", [0.0, 0.5])
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_sequential_sampling_against_a_fixed_number_of_draws(benchmark, sizes, trained, name, radius):
+def test_sequential_sampling_against_a_fixed_number_of_draws(
+    benchmark, sizes, trained, name, radius
+):
     bench = trained(name)
     x, n, draws = bench.attack(L2, radius), sizes.samples, generator("cpu", name, radius)
     parts = x.split(-(-len(x) // sizes.rounds))
@@ -90,18 +112,44 @@ def test_sequential_sampling_against_a_fixed_number_of_draws(benchmark, sizes, t
     sequential: list = []
 
     def run_fixed(part: Tensor, samples: int = n) -> None:
-        fixed.append(torch.stack([NormalSmoothing(bench.score, sigma, samples, draws).score(part) for sigma in SIGMAS]))
+        fixed.append(
+            torch.stack(
+                [
+                    NormalSmoothing(bench.score, sigma, samples, draws).score(part)
+                    for sigma in SIGMAS
+                ]
+            )
+        )
 
     def run_sequential(part: Tensor) -> None:
-        sequential.append(NormalSmoothing(bench.score, SIGMA, n, draws, error=ERROR).estimate_path(part, SIGMAS))
+        sequential.append(
+            NormalSmoothing(bench.score, SIGMA, n, draws, error=ERROR).estimate_path(part, SIGMAS)
+        )
 
     run_fixed(x[:1], 50)
     run_sequential(x[:1])
     fixed.clear(), sequential.clear()
-    contenders = {"fixed": lambda turn: lambda: run_fixed(parts[turn]), "sequential": lambda turn: lambda: run_sequential(parts[turn])}
+    contenders = {
+        "fixed": lambda turn: lambda: run_fixed(parts[turn]),
+        "sequential": lambda turn: lambda: run_sequential(parts[turn]),
+    }
     seconds = interleaved(benchmark, contenders, len(parts), warm=False)
-    sign, decided, used = (torch.cat([torch.stack([getattr(path, key) for path in paths]) for paths in sequential], 1) for key in ("sign", "decided", "used"))
+    sign, decided, used = (
+        torch.cat([torch.stack([getattr(path, key) for path in paths]) for paths in sequential], 1)
+        for key in ("sign", "decided", "used")
+    )
     differ = sign != torch.where(torch.cat(fixed, 1) >= 0, 1.0, -1.0)
     benchmark.extra_info.update(
-        dataset=name, radius=radius, points=len(x), sigmas=len(SIGMAS), samples=n, error=ERROR, seconds=seconds, draws=used.mean().item(),
-        decisions=differ.numel(), undecided=int((~decided).sum()), differ=int(differ.sum()), differ_decided=int((differ & decided).sum()))
+        dataset=name,
+        radius=radius,
+        points=len(x),
+        sigmas=len(SIGMAS),
+        samples=n,
+        error=ERROR,
+        seconds=seconds,
+        draws=used.mean().item(),
+        decisions=differ.numel(),
+        undecided=int((~decided).sum()),
+        differ=int(differ.sum()),
+        differ_decided=int((differ & decided).sum()),
+    )

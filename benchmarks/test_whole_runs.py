@@ -17,5 +17,12 @@ def test_a_whole_run(benchmark, sizes, run, profile):
     if (run, profile) not in sizes.whole:
         pytest.skip(f"size {sizes.name} leaves it out")
     command = [sys.executable, str(Path(__file__).with_name("whole.py")), run, profile]
-    done = benchmark.pedantic(subprocess.run, args=(command,), kwargs={"check": True, "capture_output": True, "text": True}, rounds=1)
-    benchmark.extra_info.update(run=run, profile=profile, threads=os.cpu_count(), **json.loads(done.stdout.splitlines()[-1]))
+    done = benchmark.pedantic(
+        subprocess.run,
+        args=(command,),
+        kwargs={"check": True, "capture_output": True, "text": True},
+        rounds=1,
+    )
+    benchmark.extra_info.update(
+        run=run, profile=profile, threads=os.cpu_count(), **json.loads(done.stdout.splitlines()[-1])
+    )

@@ -1,6 +1,6 @@
 """A whole experiment, as `lbrs run` computes it with all cores. Run as a program it prints what it took:
 
-    python benchmarks/whole.py mnist quick
+python benchmarks/whole.py mnist quick
 """
 
 import json
@@ -24,6 +24,8 @@ if __name__ == "__main__":
     config = configure(load_runs(find_project())[name], profile, {})
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        record = compute(config, run=name, profile=profile, seed=0, device="cpu", folder=Path(folder) / "records")
+        record = compute(
+            config, run=name, profile=profile, seed=0, device="cpu", folder=Path(folder) / "records"
+        )
         seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "mebibytes": peak(), "test_points": record.test_points}))

@@ -302,7 +302,7 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
     model = MulticlassLocallyBiased(
         lambda z: z.flatten(1) @ weight.T, pairs, points, labels, alpha, norm
     )
-    model.score_function = scores = ChosenClasses(weight, bias, x, s)
+    model.base = scores = ChosenClasses(weight, bias, x, s)
     s_class = int(model.predict(x[None]).item())
     c_class = int(rng.choice([c for c in range(C) if c != s_class]))
     scores.pair, scores.split, scores.favour = (

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from numbers import Real
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+ArrayLike = Tensor | npt.ArrayLike
+"""What is accepted where numbers are asked for: a tensor, an array, a list of lists, a number."""
 
 ELEMENTS = 2**23
 """Most float64 numbers (64 MiB) that one chunk of a batched computation may hold."""

@@ -97,7 +97,9 @@ class Certificate:
             norm = Norm(float.fromhex(content.pop("p")))
             return cls(prediction, torch.tensor(radius, dtype=torch.float64), norm, **content)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"path must name a file written by Certificate.save, got {path}: {error}") from error
+            raise ValueError(
+                f"path must name a file written by Certificate.save, got {path}: {error}"
+            ) from error
 
 
 def theorem1(lower: Tensor, sigma: float) -> Tensor:
@@ -121,7 +123,9 @@ def theorem6(value: Tensor, slope: Tensor, neighbor: Tensor) -> Tensor:
     return torch.minimum(boundary, neighbor)
 
 
-def theorem8(value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor) -> Tensor:
+def theorem8(
+    value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor
+) -> Tensor:
     """Theorem 8 (book: theorem-8, assumption-7), for grad g L-Lipschitz from the norm to its dual: min{r_bdry(x), r_nghbr(x)}.
 
     f^mu is constant on the open ball of this radius, with r_bdry = (sqrt(B^2 + 4 L |g^mu(x)|) - B) / (2 L), B = alpha L + ||grad g(x)||_*.
@@ -132,7 +136,9 @@ def theorem8(value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: fl
     size = value.abs()
     B = alpha * L + slope
     root = torch.hypot(B, 2 * L**0.5 * size.sqrt())
-    boundary = torch.where(B + root > 0, size / ((B + root) / 2), torch.where(size > 0, torch.inf, 0.0))
+    boundary = torch.where(
+        B + root > 0, size / ((B + root) / 2), torch.where(size > 0, torch.inf, 0.0)
+    )
     return torch.minimum(boundary.nan_to_num(nan=0.0, posinf=torch.inf), neighbor)
 
 
@@ -153,16 +159,25 @@ def sign_aware(along: Tensor, against: Tensor, agrees: Tensor, neighbor: Tensor)
     `along` (n,): how far the decision holds while the bias speaks for it; `against` <= `along`: how far it holds even when the bias speaks against it;
     `agrees`, `neighbor` (n,): as for `theorem_h`.
     """
-    return torch.where(agrees, torch.minimum(along, torch.maximum(neighbor, against)), against).clamp(min=0)
+    return torch.where(
+        agrees, torch.minimum(along, torch.maximum(neighbor, against)), against
+    ).clamp(min=0)
 
 
-def theorem_e(value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor) -> Tensor:
+def theorem_e(
+    value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor
+) -> Tensor:
     """Theorem E' (book: theorem-e-prime): the sign-aware radius for an L-Lipschitz gradient; never below Theorem 8, and Theorem B as L -> 0.
 
     f^mu is constant on the open ball of radius rho_- where f^mu(x) != yhat(x), and else of radius min{rho_+, max(R_nb, rho_-)}.
     Parameters, each (n,): `value` v = f^mu(x) g(x); `slope` G = ||grad g(x)||_*; `agrees`, bool; `neighbor` R_nb. `alpha` >= 0; `L` >= 0, a number or (n,).
     """
-    return sign_aware(radius_along(value, slope, alpha, L), radius_against(value, slope, alpha, L), agrees, neighbor)
+    return sign_aware(
+        radius_along(value, slope, alpha, L),
+        radius_against(value, slope, alpha, L),
+        agrees,
+        neighbor,
+    )
 
 
 def radius_against(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) -> Tensor:
@@ -184,7 +199,11 @@ def radius_along(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) 
     margin = (value + alpha * slope).clamp(min=0)
     L = torch.as_tensor(L, dtype=margin.dtype, device=margin.device)
     bent = L > 0
-    straight = torch.where(slope > 0, torch.where(torch.isinf(margin), value / slope + alpha, margin / slope), torch.inf)
+    straight = torch.where(
+        slope > 0,
+        torch.where(torch.isinf(margin), value / slope + alpha, margin / slope),
+        torch.inf,
+    )
     found = _along(value, slope, alpha, torch.where(bent, L, 1.0))
     return torch.where(margin > 0, torch.where(bent, found, straight), 0.0)
 
@@ -206,7 +225,9 @@ def _along(value: Tensor, slope: Tensor, alpha: float, L: Tensor) -> Tensor:
     last_root = (C**2 + 2 * L * rest).sqrt()
     last = torch.where(C > 0, 2 * rest / (C + last_root), (last_root - C) / L)
     in_middle = (slope / L < alpha) & (value + slope**2 / (2 * L) <= alpha * (alpha * L))
-    return torch.where(early, first, torch.where(in_middle, middle, last)).nan_to_num(nan=0.0, posinf=torch.inf)
+    return torch.where(early, first, torch.where(in_middle, middle, last)).nan_to_num(
+        nan=0.0, posinf=torch.inf
+    )
 
 
 def theorem_g(sigma: float, oscillation: float = 2.0) -> tuple[float, float]:
@@ -218,11 +239,24 @@ def theorem_g(sigma: float, oscillation: float = 2.0) -> tuple[float, float]:
     >>> theorem_g(1.0, 1.0)
     (0.3989422804014327, 0.48394144903828673)
     """
-    sigma, oscillation = number("sigma", sigma, low=0, open_low=True), number("oscillation", oscillation, low=0)
-    return oscillation / sigma / math.sqrt(2 * math.pi), 2 * math.exp(-0.5) / math.sqrt(2 * math.pi) * oscillation / sigma**2
+    sigma, oscillation = (
+        number("sigma", sigma, low=0, open_low=True),
+        number("oscillation", oscillation, low=0),
+    )
+    return oscillation / sigma / math.sqrt(2 * math.pi), 2 * math.exp(-0.5) / math.sqrt(
+        2 * math.pi
+    ) * oscillation / sigma**2
 
 
-def theorem_m(scores: Tensor, label: Tensor, neighbors: Tensor, alpha: float, K: float, pairs: Tensor | None = None, predicted: Tensor | None = None) -> Tensor:
+def theorem_m(
+    scores: Tensor,
+    label: Tensor,
+    neighbors: Tensor,
+    alpha: float,
+    K: float,
+    pairs: Tensor | None = None,
+    predicted: Tensor | None = None,
+) -> Tensor:
     """Theorem M (book: theorem-m): the radius of argmax_c S_c, S_c = h_c + alpha K 1[c = k(x)], for scores whose
     differences h_s - h_c are K-Lipschitz; H for two classes.
 
@@ -240,7 +274,11 @@ def theorem_m(scores: Tensor, label: Tensor, neighbors: Tensor, alpha: float, K:
     other = unit[predicted] == 0
     gap = scores.gather(1, predicted[:, None]) - scores
     margin = gap[:, None] + bias * (unit[predicted][:, :, None] - unit)
-    reach = torch.where(divisor[:, None] > 0, margin / torch.where(divisor > 0, divisor, 1.0)[:, None], torch.where(margin > 0, torch.inf, 0.0))
+    reach = torch.where(
+        divisor[:, None] > 0,
+        margin / torch.where(divisor > 0, divisor, 1.0)[:, None],
+        torch.where(margin > 0, torch.inf, 0.0),
+    )
     own = torch.where(other[:, None], reach, torch.inf).amin(2)
     safe = torch.where(unit[label] > 0, 0.0, neighbors.clamp(min=0).to(scores))
     return torch.maximum(own, safe).amin(1).clamp(min=0)

@@ -14,8 +14,13 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="Locally biased randomized smoothing: data, experiments, website.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Locally biased randomized smoothing: data, experiments, website.",
+)
 
 
 class Profile(StrEnum):
@@ -26,7 +31,12 @@ class Profile(StrEnum):
 
 
 @app.command()
-def fetch(datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="mnist, cifar10; all by default.")] = None) -> None:
+def fetch(
+    datasets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATASET]...", help="mnist, cifar10; all by default."),
+    ] = None,
+) -> None:
     """Download the images that are not there yet and check them."""
     from lbrs.experiments import data
 
@@ -44,29 +54,63 @@ def fetch(datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET
 
 @app.command()
 def run(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default.")] = None,
-    profile: Annotated[Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")] = Profile.quick,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default."),
+    ] = None,
+    profile: Annotated[
+        Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")
+    ] = Profile.quick,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
-    device: Annotated[str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")
+    ] = "auto",
 ) -> None:
     """Execute experiments; their pages are built by `lbrs build`."""
     from lbrs.website import build as book
 
     root, known = _project()
-    jobs = [(name, partial(book.execute, root, known[name], profile.value, seed, device)) for name in _known("run", runs, tuple(known))]
+    jobs = [
+        (name, partial(book.execute, root, known[name], profile.value, seed, device))
+        for name in _known("run", runs, tuple(known))
+    ]
     raise typer.Exit(int(not _each(jobs)))
 
 
 @app.command()
 def sweep(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default.")] = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default."),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0-4 or 0,2,5.")] = "0",
-    profile: Annotated[Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")] = Profile.quick,
-    choices: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE,...", help="A parameter and its values, as in YAML; may be repeated.")] = None,
-    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://HOST:8786; else this machine.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes on this machine; one for each core by default.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where the records go; _build/records by default.")] = None,
-    device: Annotated[str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")] = "auto",
+    profile: Annotated[
+        Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")
+    ] = Profile.quick,
+    choices: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE,...",
+            help="A parameter and its values, as in YAML; may be repeated.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Dask scheduler, such as tcp://HOST:8786; else this machine."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes on this machine; one for each core by default."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the records go; _build/records by default.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")
+    ] = "auto",
 ) -> None:
     """Compute records for many seeds and parameters at once."""
     from lbrs.experiments import sweep as sweeping
@@ -74,13 +118,27 @@ def sweep(
     root, known = _project()
     try:
         if scheduler and workers:
-            raise ValueError("--workers is for a cluster on this machine and cannot be given with --scheduler, which has its own workers")
+            raise ValueError(
+                "--workers is for a cluster on this machine and cannot be given with --scheduler, which has its own workers"
+            )
         asked = [known[name] for name in _known("run", runs, tuple(known))]
-        tasks = sweeping.plan(asked, profile.value, sweeping.parse_seeds(seeds), sweeping.parse_choices(choices or []), device)
+        tasks = sweeping.plan(
+            asked,
+            profile.value,
+            sweeping.parse_seeds(seeds),
+            sweeping.parse_choices(choices or []),
+            device,
+        )
     except ValueError as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
-    results = sweeping.sweep(tasks, folder or root / "_build/records", root / "_build/sweep", scheduler=scheduler, workers=workers)
+    results = sweeping.sweep(
+        tasks,
+        folder or root / "_build/records",
+        root / "_build/sweep",
+        scheduler=scheduler,
+        workers=workers,
+    )
     try:
         with _interruptible() as interrupted:
             good = _tell(results, len(tasks), interrupted)
@@ -98,12 +156,18 @@ def _tell(results: Iterator[Any], count: int, interrupted: Callable[[], bool]) -
     with tqdm(total=count, unit="task", disable=None, file=sys.stderr) as bar, closing(results):
         for result in results:
             ended[result.state].append(result)
-            line = {"kept": "recorded already", "computed": f"computed in {result.seconds:.0f} s", "failed": "failed"}[result.state]
+            line = {
+                "kept": "recorded already",
+                "computed": f"computed in {result.seconds:.0f} s",
+                "failed": "failed",
+            }[result.state]
             bar.write(f"{result.task.name}  {line}", file=sys.stdout)
             bar.update()
             if interrupted():
                 raise KeyboardInterrupt
-    typer.echo(f"{count} tasks: {len(ended['kept'])} recorded already, {len(ended['computed'])} computed, {len(ended['failed'])} failed")
+    typer.echo(
+        f"{count} tasks: {len(ended['kept'])} recorded already, {len(ended['computed'])} computed, {len(ended['failed'])} failed"
+    )
     for result in ended["failed"]:
         typer.echo(f"{result.task.name}  failed: {result.reason}", err=True)
     return not ended["failed"]
@@ -174,7 +238,10 @@ def _attempt(job: Callable[[], Any]) -> tuple[str, bool]:
         return f"failed: {(str(error).strip() or type(error).__name__).splitlines()[-1]}", False
     if ending is not None and not ending.rerun:
         return f"taken from the published record: {' '.join(ending.reason.split())}", True
-    return f"{'executed' if ending is None else 're-run'} in {time.perf_counter() - start:.0f} s", True
+    return (
+        f"{'executed' if ending is None else 're-run'} in {time.perf_counter() - start:.0f} s",
+        True,
+    )
 
 
 @contextmanager
@@ -189,11 +256,17 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         pressed.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, press) if threading.current_thread() is threading.main_thread() else None
+    before = (
+        signal.signal(signal.SIGINT, press)
+        if threading.current_thread() is threading.main_thread()
+        else None
+    )
     try:
         yield lambda: bool(pressed)
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # else the abandoned cell reports itself at exit
+        logging.getLogger("asyncio").setLevel(
+            logging.CRITICAL
+        )  # else the abandoned cell reports itself at exit
         typer.echo("Interrupted. The same command continues where this one stopped.", err=True)
         raise typer.Exit(130) from None
     finally:

@@ -137,7 +137,7 @@ def gradient_lipschitz(network: nn.Module, shape: tuple[int, ...], norm: Norm) -
         if len(chain) == 1:
             return 0.0
         if norm == L2:
-            L = max((_spectral(chain, D) for D in bounds.values()))
+            L = max(_spectral(chain, D) for D in bounds.values())
         else:
             L = _elementwise(
                 chain, [np.maximum(*D) for D in zip(*bounds.values(), strict=True)], norm

@@ -65,16 +65,39 @@ class SampledScore(Score):
     random = True
     least = 1
 
-    def __init__(self, score: Score | Callable[[Tensor], Tensor], sigma: float, samples: int = 10_000, generator: torch.Generator | None = None, *,
-                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 256, noise: str = "plain") -> None:
+    def __init__(
+        self,
+        score: Score | Callable[[Tensor], Tensor],
+        sigma: float,
+        samples: int = 10_000,
+        generator: torch.Generator | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        batch_size: int = 256,
+        noise: str = "plain",
+    ) -> None:
         if not isinstance(score, Score) and not callable(score) or isinstance(score, SampledScore):
-            raise TypeError(f"score must be a Score or map a tensor (n, *shape) to (n,), got {type(score).__name__}")
-        self.base = score if isinstance(score, Score) else Score(score, dtype=dtype, device=device, batch_size=batch_size)
-        super().__init__(self.base.function, dtype=self.base.dtype, device=self.base.device, batch_size=self.base.batch_size)
+            raise TypeError(
+                f"score must be a Score or map a tensor (n, *shape) to (n,), got {type(score).__name__}"
+            )
+        self.base = (
+            score
+            if isinstance(score, Score)
+            else Score(score, dtype=dtype, device=device, batch_size=batch_size)
+        )
+        super().__init__(
+            self.base.function,
+            dtype=self.base.dtype,
+            device=self.base.device,
+            batch_size=self.base.batch_size,
+        )
         self.sigma = number("sigma", sigma, low=0, open_low=True)
         self.samples = integer("samples", samples, low=self.least)
         if generator is not None and not isinstance(generator, torch.Generator):
-            raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
+            raise TypeError(
+                f"generator must be a torch.Generator or None, got {type(generator).__name__}"
+            )
         self.generator = generator
         self.noise = noise
         self._noise = noise_named(noise)
@@ -84,7 +107,9 @@ class SampledScore(Score):
         return self.linearize(x, L2).value
 
     def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
-        raise ValueError(f"score must have a gradient, got a {type(self).__name__}, which is known through random draws only")
+        raise ValueError(
+            f"score must have a gradient, got a {type(self).__name__}, which is known through random draws only"
+        )
 
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """An estimate of value and slope at the points `x` (n, *shape), from new draws."""
@@ -120,10 +145,14 @@ class ConfidenceSequence:
         """Take m more numbers of each stream, `values` (n, m), in the order in which they were drawn."""
         values = values.to(self._sums)
         total, spread, weight, weighted, cost = self._sums
-        step = self.count + torch.arange(1, values.shape[1] + 1, dtype=torch.float64, device=values.device)
+        step = self.count + torch.arange(
+            1, values.shape[1] + 1, dtype=torch.float64, device=values.device
+        )
         sums = torch.cat([total[:, None], total[:, None] + values.cumsum(1)], 1)
         means = (0.5 + sums) / (1 + torch.cat([step[:1] - 1, step]))
-        spreads = torch.cat([spread[:, None], spread[:, None] + (values - means[:, 1:]).square().cumsum(1)], 1)
+        spreads = torch.cat(
+            [spread[:, None], spread[:, None] + (values - means[:, 1:]).square().cumsum(1)], 1
+        )
         variance = ((0.25 + spreads) / (1 + torch.cat([step[:1] - 1, step])))[:, :-1]
         bet = (2 * self.evidence / (variance * step * torch.log1p(step))).sqrt().clamp(max=self.CAP)
         psi = (-torch.log1p(-bet) - bet) / 4
@@ -160,7 +189,11 @@ class SignTest:
 
     def __init__(self, n: int, error: float, device: torch.device | str = "cpu") -> None:
         self.target = math.log(len(self.STAKES) / error)
-        self._stakes = torch.tensor([[c * side for c in self.STAKES] for side in (1, -1)], dtype=torch.float64, device=device)
+        self._stakes = torch.tensor(
+            [[c * side for c in self.STAKES] for side in (1, -1)],
+            dtype=torch.float64,
+            device=device,
+        )
         self._fortunes = torch.zeros(n, 2, len(self.STAKES), dtype=torch.float64, device=device)
 
     @property
@@ -172,7 +205,9 @@ class SignTest:
         """Take m more numbers of each stream, `values` (n, m); returns (n,): the sign decided, 0 where none is."""
         values = values.to(self._fortunes)
         for start in range(0, values.shape[1], 64):
-            bets = torch.log1p(self._stakes[None, :, :, None] * values[:, None, None, start : start + 64])
+            bets = torch.log1p(
+                self._stakes[None, :, :, None] * values[:, None, None, start : start + 64]
+            )
             self._fortunes = self._fortunes + bets.sum(-1)
         plus, minus = (self._fortunes.logsumexp(-1) >= self.target).unbind(-1)
         return plus.double() - minus.double()
@@ -196,7 +231,14 @@ class SignEstimate:
     used: Tensor
 
 
-def sequential_sign(draw: Callable[[Tensor, int], Tensor], n: int, *, samples: int, error: float, device: torch.device | str = "cpu") -> SignEstimate:
+def sequential_sign(
+    draw: Callable[[Tensor, int], Tensor],
+    n: int,
+    *,
+    samples: int,
+    error: float,
+    device: torch.device | str = "cpu",
+) -> SignEstimate:
     """The signs of n means, drawing from each stream only until a `SignTest` decides.
 
     Where it decides before `samples` numbers are drawn, the sign is wrong with probability at most `error` for each stream; streams need not be
@@ -216,7 +258,9 @@ def sequential_sign(draw: Callable[[Tensor, int], Tensor], n: int, *, samples: i
         rows = rows[going]
         test.keep(going)
     mean = total / used.clamp(min=1)
-    return SignEstimate(torch.where(found != 0, found, torch.where(mean >= 0, 1.0, -1.0)), mean, found != 0, used)
+    return SignEstimate(
+        torch.where(found != 0, found, torch.where(mean >= 0, 1.0, -1.0)), mean, found != 0, used
+    )
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -235,7 +279,9 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
         raise ValueError(f"successes must be at most trials = {trials}, got {successes}")
     tail = (1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)) / 2
     lower = 0.0 if successes == 0 else float(beta.ppf(tail, successes, trials - successes + 1))
-    upper = 1.0 if successes == trials else float(beta.ppf(1 - tail, successes + 1, trials - successes))
+    upper = (
+        1.0 if successes == trials else float(beta.ppf(1 - tail, successes + 1, trials - successes))
+    )
     return lower, upper
 
 
@@ -251,7 +297,9 @@ def safe_lower(counts: Tensor, trials: int, tail: float) -> Tensor:
     return torch.where(counts > 0, torch.from_numpy(lower).to(counts.device), 0.0)
 
 
-def empirical_bernstein(total: Tensor, squares: Tensor, trials: int, error: float) -> tuple[Tensor, Tensor]:
+def empirical_bernstein(
+    total: Tensor, squares: Tensor, trials: int, error: float
+) -> tuple[Tensor, Tensor]:
     """Bounds (n,), (n,) of the means of numbers in [0, 1] that both hold with probability at least 1 - `error`, for a number of draws fixed beforehand.
 
     Maurer and Pontil (2009, Theorem 4): mean -+ sqrt(2 V log(4/error)/n) + 7 log(4/error)/(3 (n - 1)), V the sample variance.

@@ -18,9 +18,16 @@ class ClassScores(Score):
     """Scores h_c(x), one column a class: `function` maps (n, *shape) to (n, C), C >= 2. The rest as for `Score`."""
 
     def _squeeze(self, output: object, n: int) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != n or output.shape[1] < 2:
+        if (
+            not isinstance(output, Tensor)
+            or output.ndim != 2
+            or len(output) != n
+            or output.shape[1] < 2
+        ):
             given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(f"function must return a tensor of shape ({n}, C) with C >= 2 classes for {n} points, got {given}")
+            raise ValueError(
+                f"function must return a tensor of shape ({n}, C) with C >= 2 classes for {n} points, got {given}"
+            )
         return output
 
     def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
@@ -36,7 +43,11 @@ class ClassScores(Score):
     def assumption(self, pairs: Tensor, norm: Norm) -> str:
         """What certificates take for granted."""
         K = pairs.max().item()
-        exact = "" if (pairs + torch.eye(len(pairs)).to(pairs) * K == K).all() else ", or less for single pairs"
+        exact = (
+            ""
+            if (pairs + torch.eye(len(pairs)).to(pairs) * K == K).all()
+            else ", or less for single pairs"
+        )
         return f"differences of scores are {K:g}-Lipschitz in {norm}{exact}, computed with relative errors of at most {self.rounding:g}"
 
 
@@ -59,7 +70,9 @@ class AffineScores(ClassScores):
         sizes = x.flatten(1).abs().to(h) @ self.weight.abs().T + self.bias.abs()
         error = affine_scores(sizes, self.weight.shape[1])
         error = error + 8 * EPS * ((h.amax(1) - h.amin(1)).abs() + alpha * K)[:, None]
-        return (h + error).scatter_add(1, predicted[:, None], -2 * error.gather(1, predicted[:, None]))
+        return (h + error).scatter_add(
+            1, predicted[:, None], -2 * error.gather(1, predicted[:, None])
+        )
 
     def constants(self, pairs: Tensor, norm: Norm) -> Tensor:
         """As of `ClassScores`: the error of a score grows with the distance, by a share of ||w_c||_*."""
@@ -100,12 +113,17 @@ class ClassOracle:
     def radii(self, x: object, norm: Norm, count: int) -> Tensor:
         """nb (n, C): within the open ball of radius nb[:, c] the nearest class does not become c: 0 for c = k(x), inf for a class without points."""
         x = batch("x", x, self.shape).to(self._points.device)
-        label, result = self.label(x), torch.full((len(x), count), torch.inf, dtype=torch.float64, device=self._points.device)
+        label, result = (
+            self.label(x),
+            torch.full((len(x), count), torch.inf, dtype=torch.float64, device=self._points.device),
+        )
         for c in range(count):
             result[label == c, c] = 0.0
             rows = label != c
             if (self._labels == c).any() and rows.any():
-                rest = NearestNeighborOracle(self._points.reshape(-1, *self.shape), torch.where(self._labels == c, -1.0, 1.0))
+                rest = NearestNeighborOracle(
+                    self._points.reshape(-1, *self.shape), torch.where(self._labels == c, -1.0, 1.0)
+                )
                 result[rows, c] = rest.radius(x[rows], norm)
         return result
 
@@ -132,34 +150,76 @@ class MulticlassLocallyBiased:
     tensor([0.], dtype=torch.float64)
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], lipschitz: object, points: object, labels: object, alpha: float, norm: Norm = L2, *,
-                 dtype: torch.dtype | None = None, device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        lipschitz: object,
+        points: object,
+        labels: object,
+        alpha: float,
+        norm: Norm = L2,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        batch_size: int = 256,
+        rounding: float | None = None,
+    ) -> None:
         self.alpha, self.norm = number("alpha", alpha, low=0), as_norm("norm", norm)
         own = isinstance(function, ClassScores)
-        self.score_function = function if own else ClassScores(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
+        self.base = (
+            function
+            if own
+            else ClassScores(
+                function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding
+            )
+        )
         self.oracle = ClassOracle(points, labels)
-        self.classes = self.score_function.value(self.oracle.points[:1].reshape(1, *self.oracle.shape)).shape[1]
+        self.classes = self.base.value(
+            self.oracle.points[:1].reshape(1, *self.oracle.shape)
+        ).shape[1]
         classes("labels", self.oracle.labels, len(self.oracle.labels), self.classes)
-        self.pairs = self._constants(lipschitz).to(self.score_function.device)
+        self.pairs = self._constants(lipschitz).to(self.base.device)
         self.lipschitz = self.pairs.max().item()
 
     @classmethod
-    def linear(cls, weight: object, bias: object, points: object, labels: object, alpha: float, norm: Norm = L2) -> "MulticlassLocallyBiased":
+    def linear(
+        cls,
+        weight: object,
+        bias: object,
+        points: object,
+        labels: object,
+        alpha: float,
+        norm: Norm = L2,
+    ) -> "MulticlassLocallyBiased":
         """Affine scores h_c(x) = w_c^T x + b_c, with the constants ||w_s - w_c||_*. Parameters: `weight` (C, *shape), `bias` (C,)."""
         weight, bias = batch("weight", weight).flatten(1), array("bias", bias)
         if tuple(bias.shape) != (len(weight),):
-            raise ValueError(f"bias must have shape ({len(weight)},), one number a class, got {tuple(bias.shape)}")
+            raise ValueError(
+                f"bias must have shape ({len(weight)},), one number a class, got {tuple(bias.shape)}"
+            )
         dual = as_norm("norm", norm).dual
         pairs = dual.above(weight[:, None] - weight)
         return cls(AffineScores(weight, bias), pairs, points, labels, alpha, norm)
 
     def _constants(self, lipschitz: object) -> Tensor:
         count = self.classes
-        if not isinstance(lipschitz, Tensor) and not hasattr(lipschitz, "__len__") or getattr(lipschitz, "ndim", 1) == 0:
-            return torch.full((count, count), number("lipschitz", lipschitz, low=0), dtype=torch.float64).fill_diagonal_(0)
+        if (
+            not isinstance(lipschitz, Tensor)
+            and not hasattr(lipschitz, "__len__")
+            or getattr(lipschitz, "ndim", 1) == 0
+        ):
+            return torch.full(
+                (count, count), number("lipschitz", lipschitz, low=0), dtype=torch.float64
+            ).fill_diagonal_(0)
         pairs = array("lipschitz", lipschitz).clone()
-        if tuple(pairs.shape) != (count, count) or not torch.equal(pairs, pairs.T) or (pairs < 0).any():
-            raise ValueError(f"lipschitz must be a number >= 0 or symmetric numbers >= 0 of shape ({count}, {count}), got shape {tuple(pairs.shape)}")
+        if (
+            tuple(pairs.shape) != (count, count)
+            or not torch.equal(pairs, pairs.T)
+            or (pairs < 0).any()
+        ):
+            raise ValueError(
+                f"lipschitz must be a number >= 0 or symmetric numbers >= 0 of shape ({count}, {count}), got shape {tuple(pairs.shape)}"
+            )
         return pairs.fill_diagonal_(0)
 
     def score(self, x: object) -> Tensor:
@@ -181,30 +241,54 @@ class MulticlassLocallyBiased:
         h = self._scores(x)
         h = h - h.amax(1, keepdim=True)
         label, predicted = self._biased(x, h)[1:]
-        score, K = self.score_function, self.lipschitz
+        score, K = self.base, self.lipschitz
         lowered = score.margins(x, h, predicted, self.alpha, K)
         neighbors = self.oracle.radii(x, self.norm, self.classes).to(h)
-        radius = theorem_m(lowered, label, neighbors, self.alpha, K, score.constants(self.pairs, self.norm), predicted)
+        radius = theorem_m(
+            lowered,
+            label,
+            neighbors,
+            self.alpha,
+            K,
+            score.constants(self.pairs, self.norm),
+            predicted,
+        )
         radius = score.within_domain(x, round_down(radius * (1 - 16 * EPS)))
         assumption = score.assumption(self.pairs, self.norm)
-        return Certificate(predicted.to(torch.float64), radius, self.norm, "deterministic", "Theorem M", assumption, classes=self.classes)
+        return Certificate(
+            predicted.to(torch.float64),
+            radius,
+            self.norm,
+            "deterministic",
+            "Theorem M",
+            assumption,
+            classes=self.classes,
+        )
 
     def push(self, x: Tensor) -> Tensor:
         """The gradient (n, *shape) of the largest minus the second largest score, for attacks; a ValueError where torch has none."""
         parts = []
-        for part in x.split(self.score_function._step(x)):
-            seen, output = self.score_function._output(part)
+        for part in x.split(self.base._step(x)):
+            seen, output = self.base._output(part)
             if not output.requires_grad:
-                raise ValueError("function must be differentiable by torch, got an output without a gradient")
+                raise ValueError(
+                    "function must be differentiable by torch, got an output without a gradient"
+                )
             top = output.topk(2, dim=1).values
-            parts.append(torch.autograd.grad((top[:, 0] - top[:, 1]).sum(), seen)[0].to(torch.float64).nan_to_num())
+            parts.append(
+                torch.autograd.grad((top[:, 0] - top[:, 1]).sum(), seen)[0]
+                .to(torch.float64)
+                .nan_to_num()
+            )
         return torch.cat(parts) if parts else torch.zeros_like(x)
 
     def _scores(self, x: Tensor) -> Tensor:
-        return self.score_function.value(x).reshape(len(x), self.classes)
+        return self.base.value(x).reshape(len(x), self.classes)
 
     def _biased(self, x: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """S (n, C), k(x) and the prediction, as indices (n,)."""
         label = self.oracle.label(x).to(scores.device).long()
-        bias = torch.zeros_like(scores).scatter_(1, label[:, None], min(self.alpha * self.lipschitz, 1e300))
+        bias = torch.zeros_like(scores).scatter_(
+            1, label[:, None], min(self.alpha * self.lipschitz, 1e300)
+        )
         return scores + bias, label, (scores - scores.amax(1, keepdim=True) + bias).argmax(1)

@@ -29,13 +29,25 @@ class NormalSmoothing:
     computed cannot hold noise of this size.
     """
 
-    def __init__(self, score: Score, sigma: float, samples: int = 1000, generator: torch.Generator | None = None, *,
-                 error: float = 1e-3, noise: str = "plain") -> None:
+    def __init__(
+        self,
+        score: Score,
+        sigma: float,
+        samples: int = 1000,
+        generator: torch.Generator | None = None,
+        *,
+        error: float = 1e-3,
+        noise: str = "plain",
+    ) -> None:
         if not isinstance(score, Score):
-            raise TypeError(f"score must be a Score, got {type(score).__name__}; wrap a torch callable as Score(function)")
+            raise TypeError(
+                f"score must be a Score, got {type(score).__name__}; wrap a torch callable as Score(function)"
+            )
         if generator is not None and not isinstance(generator, torch.Generator):
-            raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
-        self.score_function = score
+            raise TypeError(
+                f"generator must be a torch.Generator or None, got {type(generator).__name__}"
+            )
+        self.base = score
         self.sigma = number("sigma", sigma, low=0, open_low=True)
         self.samples = integer("samples", samples, low=1)
         self.generator = generator
@@ -52,29 +64,50 @@ class NormalSmoothing:
 
         Each sign alone is wrong with probability at most `error` where decided; those of different sigmas depend on each other.
         """
-        x, sigmas = batch("x", x), torch.tensor([number("sigmas", sigma, low=0, open_low=True) for sigma in sigmas], dtype=torch.float64)
+        x, sigmas = (
+            batch("x", x),
+            torch.tensor(
+                [number("sigmas", sigma, low=0, open_low=True) for sigma in sigmas],
+                dtype=torch.float64,
+            ),
+        )
         width = max(1, x[0].numel() if len(x) else 1)
         parts = [self._estimate(part, sigmas) for part in x.split(max(1, ELEMENTS // (64 * width)))]
-        return [SignEstimate(*(torch.cat([getattr(part, name).reshape(-1, len(sigmas))[:, place] for part in parts]) for name in ("sign", "mean", "decided", "used")))
-                for place in range(len(sigmas))]
+        return [
+            SignEstimate(
+                *(
+                    torch.cat(
+                        [getattr(part, name).reshape(-1, len(sigmas))[:, place] for part in parts]
+                    )
+                    for name in ("sign", "mean", "decided", "used")
+                )
+            )
+            for place in range(len(sigmas))
+        ]
 
     def _estimate(self, x: Tensor, sigmas: Tensor) -> SignEstimate:
         """The signs at the points `x` for all `sigmas`, a stream for each pair, sigma varying fastest."""
-        score, used = self.score_function, self._noise
+        score, used = self.base, self._noise
         points, sigmas = x.to(score.device), sigmas.to(score.device)
         error = used.spend(self.error, self.samples, x[:1].numel())
 
         def draw(rows: Tensor, m: int) -> Tensor:
             seen, where = rows.div(len(sigmas), rounding_mode="floor").unique(return_inverse=True)
-            drawn = used.draw((len(seen), m, *x.shape[1:]), score.dtype, score.device, self.generator)
+            drawn = used.draw(
+                (len(seen), m, *x.shape[1:]), score.dtype, score.device, self.generator
+            )
             pieces = []
-            for part in torch.arange(len(rows), device=rows.device).split(max(1, ELEMENTS // (m * max(1, x[0].numel())))):
+            for part in torch.arange(len(rows), device=rows.device).split(
+                max(1, ELEMENTS // (m * max(1, x[0].numel())))
+            ):
                 place, sigma = where[part], sigmas[rows[part] % len(sigmas)]
                 noisy = used.around(points[seen[place]], drawn[place], sigma, score.dtype)
                 pieces.append(score.raw(noisy.flatten(0, 1)).reshape(len(part), m))
             return bounded(torch.cat(pieces), score)
 
-        return sequential_sign(draw, len(x) * len(sigmas), samples=self.samples, error=error, device=score.device)
+        return sequential_sign(
+            draw, len(x) * len(sigmas), samples=self.samples, error=error, device=score.device
+        )
 
     def predict(self, x: object) -> Tensor:
         """f^mu(x) in {-1, +1} for `x` (n, *shape), as float64 (n,): wrong with probability at most `error` where decided, see `estimate`."""
@@ -83,7 +116,7 @@ class NormalSmoothing:
     def score(self, x: object) -> Tensor:
         """The average of g(x + eps) over `samples` draws for `x` (n, *shape), as float64 (n,)."""
         x = batch("x", x)
-        total = torch.zeros(len(x), dtype=torch.float64, device=self.score_function.device)
+        total = torch.zeros(len(x), dtype=torch.float64, device=self.base.device)
         for m in self._rounds():
             total += self._draw(x, m).sum(1)
         return total / self.samples
@@ -97,22 +130,28 @@ class NormalSmoothing:
         confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
         x = batch("x", x)
         error = self._noise.spend(1 - confidence, self.samples, x[:1].numel())
-        sequence = ConfidenceSequence(len(x), error, self.score_function.device)
+        sequence = ConfidenceSequence(len(x), error, self.base.device)
         for m in self._rounds():
             sequence.update((self._draw(x, m) + 1) / 2)
         plus, minus = sequence.lower > 0.5, sequence.upper < 0.5
         prediction = plus.double() - minus.double()
-        lower = torch.where(prediction > 0, sequence.lower, torch.where(prediction < 0, 1 - sequence.upper, 0.5))
-        radius = (theorem1(lower, self.sigma) - self._noise.shift(self.sigma, x[:1].numel())).clamp(min=0)
+        lower = torch.where(
+            prediction > 0, sequence.lower, torch.where(prediction < 0, 1 - sequence.upper, 0.5)
+        )
+        radius = (theorem1(lower, self.sigma) - self._noise.shift(self.sigma, x[:1].numel())).clamp(
+            min=0
+        )
         assumption = f"g in [0, 1]^2, {self._noise.assumption}"
-        return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorem 1", assumption, confidence)
+        return Certificate(
+            prediction, round_down(radius), L2, "probabilistic", "Theorem 1", assumption, confidence
+        )
 
     def _rounds(self) -> list[int]:
         return [min(64, self.samples - done) for done in range(0, self.samples, 64)]
 
     def _draw(self, x: Tensor, m: int) -> Tensor:
         """m values of g(x + eps) at each point of `x`, as (n, m)."""
-        score = self.score_function
+        score = self.base
         draws = normal_draws(score, x, self.sigma, m, self.generator, self._noise)
         parts = [values for _, _, values in draws]
         return bounded(torch.cat(parts) if parts else x.new_zeros(0, m), score)

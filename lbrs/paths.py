@@ -33,7 +33,9 @@ class Line:
     def __call__(self, alpha: object) -> Tensor:
         """The values at each of `alpha`, any shape."""
         alpha = torch.as_tensor(alpha, dtype=torch.float64, device=self.knots.device)
-        right = torch.searchsorted(self.knots, alpha, right=True).clamp(1, max(1, len(self.knots) - 1))
+        right = torch.searchsorted(self.knots, alpha, right=True).clamp(
+            1, max(1, len(self.knots) - 1)
+        )
         if len(self.knots) == 1:
             return self.values.expand(alpha.shape)
         low, high = self.knots[right - 1], self.knots[right]
@@ -52,7 +54,11 @@ class Line:
                 kept.append(last)
                 width, rise = x[place] - x[last], y[place] - y[last]
                 low, high = -math.inf, math.inf
-            last, low, high = place, max(low, (rise - tolerance) / width), min(high, (rise + tolerance) / width)
+            last, low, high = (
+                place,
+                max(low, (rise - tolerance) / width),
+                min(high, (rise + tolerance) / width),
+            )
         places = torch.tensor([*kept, last]).unique()
         return Line(knots[places], self(knots)[places])
 
@@ -77,7 +83,14 @@ def accuracy_path(local: Linearization, label: Tensor, y: object) -> Steps:
     return Steps(jumps, values)
 
 
-def radius_path(distance: Tensor, agrees: Tensor, neighbor: Tensor, weight: Tensor | None = None, after: Tensor | None = None, bound: str = "sharp") -> Line:
+def radius_path(
+    distance: Tensor,
+    agrees: Tensor,
+    neighbor: Tensor,
+    weight: Tensor | None = None,
+    after: Tensor | None = None,
+    bound: str = "sharp",
+) -> Line:
     """The average certified radius of a linear or a Lipschitz score as a function of alpha, exactly: piecewise linear (Proposition L; book: proposition-l).
 
     With D = |h|/K and nb the oracle's radius: by Theorems B and H (bound="sharp") a point where the base classifier and the oracle agree has min{D + alpha, nb} if nb >= D,
@@ -89,7 +102,10 @@ def radius_path(distance: Tensor, agrees: Tensor, neighbor: Tensor, weight: Tens
     """
     if bound not in ("sharp", "paper"):
         raise ValueError(f"bound must be 'sharp' or 'paper', got {bound!r}")
-    D, nb = radii("distance", distance, len(distance)), radii("neighbor", neighbor, len(distance)).to(distance)
+    D, nb = (
+        radii("distance", distance, len(distance)),
+        radii("neighbor", neighbor, len(distance)).to(distance),
+    )
     if not torch.isfinite(D).all() or not torch.isfinite(nb).all():
         raise ValueError("distance and neighbor must be finite along a path, got infinity")
     before = torch.ones_like(D) if weight is None else weight.to(D)
@@ -97,10 +113,19 @@ def radius_path(distance: Tensor, agrees: Tensor, neighbor: Tensor, weight: Tens
     sharp, zero = bound == "sharp", torch.zeros_like(D)
     up = torch.where(nb >= D, before, -before if sharp else zero)
     falls = zero if sharp else (D - nb).clamp(min=0)
-    bends = [(torch.where(agrees, zero, falls), torch.where(agrees, up, -before)), (torch.where(agrees, (nb - D).abs(), D), torch.where(agrees, -up, before + after)),
-             (torch.where(agrees, zero, D + nb), torch.where(agrees, zero, -after))]
+    bends = [
+        (torch.where(agrees, zero, falls), torch.where(agrees, up, -before)),
+        (torch.where(agrees, (nb - D).abs(), D), torch.where(agrees, -up, before + after)),
+        (torch.where(agrees, zero, D + nb), torch.where(agrees, zero, -after)),
+    ]
     start = (D if sharp else torch.minimum(D, nb)) * before
-    knots, where = torch.cat([*(place for place, _ in bends), D.new_zeros(1)]).unique(return_inverse=True)
-    slopes = torch.zeros_like(knots).index_add_(0, where[:-1], torch.cat([turn for _, turn in bends])).cumsum(0)
+    knots, where = torch.cat([*(place for place, _ in bends), D.new_zeros(1)]).unique(
+        return_inverse=True
+    )
+    slopes = (
+        torch.zeros_like(knots)
+        .index_add_(0, where[:-1], torch.cat([turn for _, turn in bends]))
+        .cumsum(0)
+    )
     rise = torch.cat([slopes.new_zeros(1), (slopes[:-1] * knots.diff()).cumsum(0)])
     return Line(knots, (start.sum() + rise) / max(1, len(D)))

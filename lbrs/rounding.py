@@ -10,7 +10,9 @@ CHOICE = 2 * EPS
 
 def slopes(slope: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Lower and upper ends (n,), (n,) of G, where the computed `slope` is off by at most `share` (1 + G)."""
-    return ((slope - share) / (1 + share)).clamp(min=0) * (1 - 4 * EPS), (slope + share) / (1 - share) * (1 + 4 * EPS)
+    return ((slope - share) / (1 + share)).clamp(min=0) * (1 - 4 * EPS), (slope + share) / (
+        1 - share
+    ) * (1 + 4 * EPS)
 
 
 def least(value: Tensor, share: float) -> Tensor:
@@ -22,7 +24,9 @@ def least(value: Tensor, share: float) -> Tensor:
     return torch.where(over >= 0, over / (1 + share), over / (1 - share)) - 4 * EPS * value.abs()
 
 
-def general_score(slope: Tensor, reach: Tensor, alpha: float, L: float | Tensor, share: float, slope_share: float) -> Tensor:
+def general_score(
+    slope: Tensor, reach: Tensor, alpha: float, L: float | Tensor, share: float, slope_share: float
+) -> Tensor:
     """By how much s g(z) +- alpha ||grad g(z)||_* must exceed 0, for any z with ||z - x|| <= reach, so that the computed one does, too.
 
     Lemma. Let |fl(g) - g| <= s (1 + |g|) and |fl(G) - G| <= s' (1 + G), G = ||grad g||_*, s <= s' < 1. Write A = +-g + y alpha G for the true

@@ -12,8 +12,8 @@ from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.rounding import EPS, general_score, least, slopes
 from lbrs.scores.base import Constant, Linearization, Score, select
-from lbrs.scores.linear import LinearScore
 from lbrs.scores.gaussian import lowest_radius_along
+from lbrs.scores.linear import LinearScore
 
 BOUNDS = ("sharp", "paper", "exact")
 SEARCH = 40  # halvings, on a logarithmic scale, of the interval in which the best radius for local constants lies
@@ -38,17 +38,25 @@ class LocallyBiased:
     (tensor([1.], dtype=torch.float64), tensor([0.5000], dtype=torch.float64))
     """
 
-    def __init__(self, score: Score, oracle: NearestNeighborOracle, alpha: float, norm: Norm = L2) -> None:
+    def __init__(
+        self, score: Score, oracle: NearestNeighborOracle, alpha: float, norm: Norm = L2
+    ) -> None:
         if not isinstance(score, Score):
-            raise TypeError(f"score must be a Score, got {type(score).__name__}; wrap a torch callable as Score(function)")
+            raise TypeError(
+                f"score must be a Score, got {type(score).__name__}; wrap a torch callable as Score(function)"
+            )
         if not isinstance(oracle, NearestNeighborOracle):
             raise TypeError(f"oracle must be a NearestNeighborOracle, got {type(oracle).__name__}")
         if isinstance(score, LinearScore) and tuple(score.weight.shape) != oracle.shape:
-            raise ValueError(f"score must take points of the oracle's shape {oracle.shape}, got a weight of shape {tuple(score.weight.shape)}")
+            raise ValueError(
+                f"score must take points of the oracle's shape {oracle.shape}, got a weight of shape {tuple(score.weight.shape)}"
+            )
         self.norm = as_norm("norm", norm)
         if score.only_norm not in (None, self.norm):
-            raise ValueError(f"norm must be {score.only_norm} for a {type(score).__name__}, got {self.norm}")
-        self.score_function = score
+            raise ValueError(
+                f"norm must be {score.only_norm} for a {type(score).__name__}, got {self.norm}"
+            )
+        self.base = score
         self.oracle = oracle
         self.alpha = number("alpha", alpha, low=0)
         self._known: dict[str, Any] | None = None
@@ -56,7 +64,7 @@ class LocallyBiased:
     def score(self, x: object) -> Tensor:
         """g^mu(x) for `x` (n, *shape), as float64 (n,)."""
         x = batch("x", x, self.oracle.shape)
-        local = self.score_function.linearize(x, self.norm)
+        local = self.base.linearize(x, self.norm)
         return local.value + self.alpha * self.oracle.label(x).to(local.value) * local.slope
 
     def predict(self, x: object) -> Tensor:
@@ -65,7 +73,7 @@ class LocallyBiased:
         This is sign g^mu(x), without its overflow and underflow; where g^mu(x) = 0 it is sign g(x), and +1 if g(x) = 0 too.
         """
         x = batch("x", x, self.oracle.shape)
-        local = self.score_function.linearize(x, self.norm)
+        local = self.base.linearize(x, self.norm)
         return select(local, self.oracle.label(x), self.alpha)
 
     def certify(self, x: object, bound: str = "sharp", confidence: float = 0.999) -> Certificate:
@@ -87,21 +95,38 @@ class LocallyBiased:
         if bound not in BOUNDS:
             raise ValueError(f"bound must be one of {', '.join(map(repr, BOUNDS))}, got {bound!r}")
         confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
-        x, score = batch("x", x, self.oracle.shape), self.score_function
+        x, score = batch("x", x, self.oracle.shape), self.base
         if bound == "exact":
             return self._exact(x)
         if score.certify_biased is not None:
             if bound != "sharp":
-                raise ValueError(f"bound must be 'sharp' for a {type(score).__name__}: the paper has no theorem for it, got {bound!r}")
-            return score.certify_biased(x, self.oracle.label(x), self._neighbor(x), self.alpha, self.norm, confidence)
+                raise ValueError(
+                    f"bound must be 'sharp' for a {type(score).__name__}: the paper has no theorem for it, got {bound!r}"
+                )
+            return score.certify_biased(
+                x, self.oracle.label(x), self._neighbor(x), self.alpha, self.norm, confidence
+            )
         L = self._once("L", lambda: score.smoothness(x))
         local = self._once("local", lambda: score.linearize(x, self.norm))
         label = self._once("label", lambda: self.oracle.label(x)).to(local.base)
         radius, source = (self._paper if bound == "paper" else self._sharp)(x, local, label, L)
         radius = score.within_domain(x, round_down(radius))
-        return Certificate(select(local, label, self.alpha), radius, self.norm, "deterministic", source, self._assumption(bound, L))
+        return Certificate(
+            select(local, label, self.alpha),
+            radius,
+            self.norm,
+            "deterministic",
+            source,
+            self._assumption(bound, L),
+        )
 
-    def certify_path(self, x: object, alphas: Iterable[float], bound: str = "sharp", neighbor: Tensor | None = None) -> list[Certificate]:
+    def certify_path(
+        self,
+        x: object,
+        alphas: Iterable[float],
+        bound: str = "sharp",
+        neighbor: Tensor | None = None,
+    ) -> list[Certificate]:
         """The certificates of `certify` for each of `alphas`, with one evaluation of the score and one search of the oracle for all.
 
         Parameters: `x` (n, *shape); `alphas` >= 0; `bound`, "sharp" or "paper"; `neighbor` (n,), the oracle's radius in this norm for this bound where
@@ -110,10 +135,12 @@ class LocallyBiased:
         if bound not in ("sharp", "paper"):
             raise ValueError(f"bound must be 'sharp' or 'paper' along a path, got {bound!r}")
         x = batch("x", x, self.oracle.shape)
-        known = {} if neighbor is None else {f"neighbor {bound}": radii("neighbor", neighbor, len(x))}
+        known = (
+            {} if neighbor is None else {f"neighbor {bound}": radii("neighbor", neighbor, len(x))}
+        )
         found = []
         for alpha in alphas:
-            model = LocallyBiased(self.score_function, self.oracle, alpha, self.norm)
+            model = LocallyBiased(self.base, self.oracle, alpha, self.norm)
             model._known = known
             found.append(model.certify(x, bound))
         return found
@@ -130,49 +157,85 @@ class LocallyBiased:
         return self._once(f"neighbor {bound}", lambda: self.oracle.radius(x, self.norm, bound))
 
     def _assumption(self, bound: str, L: Constant) -> str:
-        if isinstance(self.score_function, LinearScore):
+        if isinstance(self.base, LinearScore):
             return "g is affine"
-        constant = "Lipschitz on each ball with the given local constant," if callable(L) else f"{L:g}-Lipschitz"
-        score = self.score_function
+        constant = (
+            "Lipschitz on each ball with the given local constant,"
+            if callable(L)
+            else f"{L:g}-Lipschitz"
+        )
+        score = self.base
         text = f"grad g is {constant} from {self.norm} to {self.norm.dual}{score.smooth_assumption}"
         if score.domain is not None:
             text += f", for |x_i| <= {score.domain:g}"
-        return text if bound == "paper" else f"{text}, computed with relative errors of at most {score.rounding:g}"
+        return (
+            text
+            if bound == "paper"
+            else f"{text}, computed with relative errors of at most {score.rounding:g}"
+        )
 
     def _exact(self, x: Tensor) -> Certificate:
         from lbrs.exact.cells import exact_radii
 
-        found = exact_radii(self.score_function, self.oracle, self.alpha, self.norm, x)
+        found = exact_radii(self.base, self.oracle, self.alpha, self.norm, x)
         radius = torch.maximum(round_down(found.radius), self.certify(x).radius)
-        return Certificate(found.prediction, radius, self.norm, "deterministic", "Theorem C", "g is affine")
+        return Certificate(
+            found.prediction, radius, self.norm, "deterministic", "Theorem C", "g is affine"
+        )
 
-    def _paper(self, x: Tensor, local: Linearization, label: Tensor, L: Constant) -> tuple[Tensor, str]:
+    def _paper(
+        self, x: Tensor, local: Linearization, label: Tensor, L: Constant
+    ) -> tuple[Tensor, str]:
         neighbor = self._neighbor(x, "paper").to(local.value)
-        if isinstance(self.score_function, LinearScore):
+        if isinstance(self.base, LinearScore):
             prediction = select(local, label, self.alpha)
-            along, against = self.score_function.reaches(x, prediction, local, self.alpha, self.norm)
-            return torch.minimum(torch.where(prediction == label, along, against).clamp(min=0), neighbor), "Theorem 6"
+            along, against = self.base.reaches(
+                x, prediction, local, self.alpha, self.norm
+            )
+            return torch.minimum(
+                torch.where(prediction == label, along, against).clamp(min=0), neighbor
+            ), "Theorem 6"
         value = local.value + self.alpha * label * local.slope
         if callable(L):
             neighbor = torch.minimum(neighbor, _cap(x, self.norm))
-            L = self.score_function.local_smoothness(x, neighbor)
+            L = self.base.local_smoothness(x, neighbor)
             bounded = torch.isfinite(L)
-            return torch.where(bounded, theorem8(value, local.slope, neighbor, self.alpha, torch.where(bounded, L, 0.0)), 0.0), "Theorem 8"
+            return torch.where(
+                bounded,
+                theorem8(value, local.slope, neighbor, self.alpha, torch.where(bounded, L, 0.0)),
+                0.0,
+            ), "Theorem 8"
         return theorem8(value, local.slope, neighbor, self.alpha, L), "Theorem 8"
 
-    def _sharp(self, x: Tensor, local: Linearization, label: Tensor, L: Constant) -> tuple[Tensor, str]:
+    def _sharp(
+        self, x: Tensor, local: Linearization, label: Tensor, L: Constant
+    ) -> tuple[Tensor, str]:
         neighbor = self._neighbor(x).to(local.value)
         prediction = select(local, label, self.alpha)
         value, agrees = prediction * local.value, prediction == label
-        if isinstance(self.score_function, LinearScore):
-            return sign_aware(*self.score_function.reaches(x, prediction, local, self.alpha, self.norm), agrees, neighbor), "Theorem B"
+        if isinstance(self.base, LinearScore):
+            return sign_aware(
+                *self.base.reaches(x, prediction, local, self.alpha, self.norm),
+                agrees,
+                neighbor,
+            ), "Theorem B"
         if callable(L):
-            return self._largest(x, lambda L: self._theorem_e(x, value, local.slope, agrees, neighbor, L)), "Theorem E'"
+            return self._largest(
+                x, lambda L: self._theorem_e(x, value, local.slope, agrees, neighbor, L)
+            ), "Theorem E'"
         return self._theorem_e(x, value, local.slope, agrees, neighbor, L), "Theorem E'"
 
-    def _theorem_e(self, x: Tensor, value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, L: float | Tensor) -> Tensor:
+    def _theorem_e(
+        self,
+        x: Tensor,
+        value: Tensor,
+        slope: Tensor,
+        agrees: Tensor,
+        neighbor: Tensor,
+        L: float | Tensor,
+    ) -> Tensor:
         """Theorem E' for g and grad g as computed: value less allowance, over all slopes that the computed one allows."""
-        share, alpha = self.score_function.rounding, self.alpha
+        share, alpha = self.base.rounding, self.alpha
         loose = (1 + share) * 2 * self.norm.dual.rounding(x[:1].numel() or 1) + share
         (low, high), value = slopes(slope, loose), least(value, share)
 
@@ -189,19 +252,24 @@ class LocallyBiased:
         """The largest min{R, radius(L_R)} over the R tried: it is valid for each, since L_R holds on the ball of radius R."""
 
         def attempt(R: Tensor) -> tuple[Tensor, Tensor]:
-            L = self.score_function.local_smoothness(x, R)
+            L = self.base.local_smoothness(x, R)
             bounded = torch.isfinite(L)
             found = torch.where(bounded, radius(torch.where(bounded, L, 0.0)), 0.0)
             return found, torch.minimum(R, found)
 
-        high = torch.minimum(attempt(torch.zeros(len(x), dtype=x.dtype, device=x.device))[0], _cap(x, self.norm))
+        high = torch.minimum(
+            attempt(torch.zeros(len(x), dtype=x.dtype, device=x.device))[0], _cap(x, self.norm)
+        )
         best = attempt(high)[1]
         low = torch.maximum(best, 1e-12 * high)
         for _ in range(SEARCH):
             middle = low.sqrt() * high.sqrt()
             found, safe = attempt(middle)
             best = torch.maximum(best, safe)
-            low, high = torch.where(found >= middle, middle, low), torch.where(found >= middle, high, middle)
+            low, high = (
+                torch.where(found >= middle, middle, low),
+                torch.where(found >= middle, high, middle),
+            )
         return best
 
 

@@ -100,10 +100,10 @@ def _check_model(model: object) -> None:
             "model must be a LocallyBiased or MulticlassLocallyBiased classifier, "
             f"got {type(model).__name__}"
         )
-    if model.score_function.random:
+    if model.base.random:
         raise ValueError(
             "model must predict without chance, got one with a "
-            f"{type(model.score_function).__name__}, which is known through random draws"
+            f"{type(model.base).__name__}, which is known through random draws"
         )
 
 
@@ -113,7 +113,7 @@ class _Attack:
     def __init__(self, model: Classifier, x: Tensor, certificate: Certificate) -> None:
         self.model, self.x, self.norm = model, x, certificate.norm
         self.flat = x.flatten(1)
-        self.domain = getattr(model.score_function, "domain", None)
+        self.domain = getattr(model.base, "domain", None)
         self.radius, self.prediction = certificate.radius.to(x), certificate.prediction.to(x)
         size = self.norm(self.flat) + 1
         finite = torch.isfinite(self.radius)
@@ -187,7 +187,7 @@ class _Attack:
             if isinstance(model, MulticlassLocallyBiased):
                 found = model.push(points)
             else:
-                found = model.score_function.value_and_gradient(points)[1]
+                found = model.base.value_and_gradient(points)[1]
         except ValueError:
             return None
         return found.flatten(1).to(x)

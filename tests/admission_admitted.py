@@ -34,7 +34,9 @@ class Nested(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.blocks = nn.ModuleList(nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Mish()}) for _ in range(3))
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Mish()}) for _ in range(3)
+        )
 
     def forward(self, x):
         for block in [*self.blocks, self.blocks[0]]:
@@ -48,7 +50,11 @@ class Tokens(nn.Module):
     def __init__(self):
         super().__init__()
         self.token, self.positions = nn.Parameter(torch.randn(1, 1, 4)), nn.Embedding(6, 4)
-        self.attention, self.norm, self.head = nn.MultiheadAttention(4, 2, 0.1, batch_first=True), nn.LayerNorm(4), nn.Linear(4, 1)
+        self.attention, self.norm, self.head = (
+            nn.MultiheadAttention(4, 2, 0.1, batch_first=True),
+            nn.LayerNorm(4),
+            nn.Linear(4, 1),
+        )
 
     def forward(self, x):
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
@@ -113,11 +119,15 @@ def recurrent(layer, **options):
 
 def spectrum(x):
     spectrum = torch.fft.rfft(x)
-    return (spectrum * spectrum.conj()).real.sum(1) + torch.fft.irfft(spectrum * 2, n=x.shape[1]).sin().sum(1)
+    return (spectrum * spectrum.conj()).real.sum(1) + torch.fft.irfft(
+        spectrum * 2, n=x.shape[1]
+    ).sin().sum(1)
 
 
 def square_norm_of_gradient(x):
-    return torch.func.vmap(lambda row: torch.func.grad(lambda z: z.sin().prod())(row).square().sum())(x)
+    return torch.func.vmap(
+        lambda row: torch.func.grad(lambda z: z.sin().prod())(row).square().sum()
+    )(x)
 
 
 def convolutions(layer, d, **options):
@@ -134,7 +144,11 @@ def rms(x):
 
 
 def mixed(x):
-    return torch.where(torch.arange(4) < 2, x, x.sin()).masked_fill(torch.tensor([True, False, False, False]), 0.5).sum(1)
+    return (
+        torch.where(torch.arange(4) < 2, x, x.sin())
+        .masked_fill(torch.tensor([True, False, False, False]), 0.5)
+        .sum(1)
+    )
 
 
 def filled_in(x):
@@ -161,11 +175,15 @@ def pictured(make, *args, **options):
 
 
 def tiny_vit():
-    return pictured(vision.VisionTransformer, 32, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32)
+    return pictured(
+        vision.VisionTransformer, 32, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32
+    )
 
 
 def tiny_swin():
-    return pictured(vision.SwinTransformer, [4, 4], 8, [1, 1], [1, 2], [4, 4], stochastic_depth_prob=0.2)
+    return pictured(
+        vision.SwinTransformer, [4, 4], 8, [1, 1], [1, 2], [4, 4], stochastic_depth_prob=0.2
+    )
 
 
 def tiny_convnext():
@@ -175,12 +193,18 @@ def tiny_convnext():
 
 def vgg(num_classes):
     features = vision.vgg.make_layers(vision.vgg.cfgs["A"], batch_norm=True)
-    return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes))
+    return nn.Sequential(
+        features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes)
+    )
 
 
 def complexes(x):
     z = torch.view_as_complex(x.reshape(-1, 2, 2))
-    return torch.view_as_real(z * z * (1 + 2j)).sum((1, 2)) + (z.conj() * z).real.sum(1) + z.abs().square().sum(1)
+    return (
+        torch.view_as_real(z * z * (1 + 2j)).sum((1, 2))
+        + (z.conj() * z).real.sum(1)
+        + z.abs().square().sum(1)
+    )
 
 
 SMOOTH = {
@@ -204,11 +228,17 @@ SMOOTH = {
     "logaddexp": Case(lambda: lambda x: torch.logaddexp(x[:, 0], x[:, 1])),
     "ReLU cubed": Case(lambda: rows(lambda x: x.relu() ** 3)),
     "ReLU squared": Case(lambda: rows(lambda x: 3 * (2 * x.relu()).square())),
-    "ReLUs beside sines, squared": Case(lambda: rows(lambda x: torch.cat([x.relu(), x.sin()], 1).square())),
-    "ReLUs under a constant mask, squared": Case(lambda: rows(lambda x: torch.where(torch.arange(4) < 2, x.relu(), 1.0) ** 2)),
+    "ReLUs beside sines, squared": Case(
+        lambda: rows(lambda x: torch.cat([x.relu(), x.sin()], 1).square())
+    ),
+    "ReLUs under a constant mask, squared": Case(
+        lambda: rows(lambda x: torch.where(torch.arange(4) < 2, x.relu(), 1.0) ** 2)
+    ),
     "squared modulus": Case(lambda: rows(lambda x: x.abs() ** 2)),
     "squared norm": Case(lambda: lambda x: x.norm(dim=1) ** 2),
-    "squared distances": Case(lambda: lambda x: (-(torch.cdist(x, torch.ones(2, 4).double()) ** 2)).exp().sum(1)),
+    "squared distances": Case(
+        lambda: lambda x: (-(torch.cdist(x, torch.ones(2, 4).double()) ** 2)).exp().sum(1)
+    ),
     "x over 1 + x^2": Case(lambda: rows(lambda x: x / (1 + x**2))),
     "root of 1 + x^2": Case(lambda: rows(lambda x: (1 + x.square()).sqrt())),
     "modulus of a square": Case(lambda: rows(lambda x: x.square().abs().relu())),
@@ -217,8 +247,12 @@ SMOOTH = {
     "error function": Case(lambda: rows(lambda x: torch.erf(x) + torch.special.ndtr(x))),
     "sinc, atan, asinh": Case(lambda: rows(lambda x: x.sinc() + x.atan() + x.asinh())),
     "exponential i1e": Case(lambda: rows(torch.special.i1e)),
-    "polynomial": Case(lambda: lambda x: x.prod(1) + x.cumprod(1).sum(1) + torch.addcmul(x, x, x).sum(1)),
-    "determinant of products": Case(lambda: rows(lambda x: torch.matrix_exp(x @ x.mT / 9)), shape=(2, 2)),
+    "polynomial": Case(
+        lambda: lambda x: x.prod(1) + x.cumprod(1).sum(1) + torch.addcmul(x, x, x).sum(1)
+    ),
+    "determinant of products": Case(
+        lambda: rows(lambda x: torch.matrix_exp(x @ x.mT / 9)), shape=(2, 2)
+    ),
     "variance": Case(lambda: lambda x: x.var(1)),
     "layer norm": Case(lambda: chain(nn.LayerNorm(6), nn.Tanh())),
     "group norm": Case(lambda: chain(nn.GroupNorm(2, 6), nn.Tanh())),
@@ -226,39 +260,75 @@ SMOOTH = {
     "RMS norm": Case(lambda: chain(nn.RMSNorm(6), nn.Tanh())),
     "RMS norm by hand": Case(lambda: rms),
     "batch norm with its statistics": Case(lambda: partly_normalised(nn.BatchNorm1d(6), nn.Tanh())),
-    "F.batch_norm with statistics": Case(lambda: rows(lambda x: F.batch_norm(x, torch.ones(4).double(), torch.ones(4).double()))),
-    "dropout in evaluation mode": Case(lambda: chain(nn.Dropout(0.5), nn.AlphaDropout(0.5), nn.Tanh())),
-    "functional dropout, off": Case(lambda: rows(lambda x: F.dropout(x, 0.5, training=False).sin())),
+    "F.batch_norm with statistics": Case(
+        lambda: rows(lambda x: F.batch_norm(x, torch.ones(4).double(), torch.ones(4).double()))
+    ),
+    "dropout in evaluation mode": Case(
+        lambda: chain(nn.Dropout(0.5), nn.AlphaDropout(0.5), nn.Tanh())
+    ),
+    "functional dropout, off": Case(
+        lambda: rows(lambda x: F.dropout(x, 0.5, training=False).sin())
+    ),
     "attention": Case(lambda: attention(), shape=SERIES),
     "causal attention": Case(lambda: attention(is_causal=True), shape=SERIES),
-    "attention under a constant mask": Case(lambda: attention(attn_mask=torch.eye(5, dtype=torch.bool)), shape=SERIES),
+    "attention under a constant mask": Case(
+        lambda: attention(attn_mask=torch.eye(5, dtype=torch.bool)), shape=SERIES
+    ),
     "a mask made like its scores": Case(lambda: causal, shape=SERIES),
     "a transformer's layer": Case(
-        lambda: rows(seeded(nn.TransformerEncoderLayer, 4, 2, 8, 0.1, "gelu", batch_first=True)), shape=SERIES
+        lambda: rows(seeded(nn.TransformerEncoderLayer, 4, 2, 8, 0.1, "gelu", batch_first=True)),
+        shape=SERIES,
     ),
     "class token and positions": Case(lambda: seeded(Tokens), shape=SERIES),
     "LSTM": Case(lambda: recurrent(nn.LSTM, num_layers=2, dropout=0.2), shape=SERIES),
     "GRU, both ways": Case(lambda: recurrent(nn.GRU, bidirectional=True), shape=SERIES),
     "RNN": Case(lambda: recurrent(nn.RNN), shape=SERIES),
-    "convolution in 1d": Case(lambda: convolutions(nn.Conv1d, 1, padding=1, padding_mode="reflect"), shape=(2, 6)),
-    "convolution in 2d": Case(lambda: convolutions(nn.Conv2d, 2, stride=2), shape=(2, 6, 6)),
-    "convolution in 3d": Case(lambda: convolutions(nn.Conv3d, 3, padding=1, padding_mode="circular"), shape=(2, 4, 4, 4)),
-    "transposed convolution": Case(lambda: convolutions(nn.ConvTranspose2d, 2), shape=(2, 4, 4)),
-    "dilated and grouped": Case(lambda: rows(seeded(nn.Conv2d, 2, 4, 2, dilation=2, groups=2)), shape=(2, 6, 6)),
-    "average pooling": Case(lambda: rows(lambda x: F.adaptive_avg_pool2d(F.avg_pool2d(x, 2, padding=1), 2).sin()), shape=(2, 6, 6)),
-    "interpolated": Case(
-        lambda: rows(lambda x: F.interpolate(x, scale_factor=2, mode="bilinear") + F.interpolate(x, scale_factor=2)), shape=(2, 3, 3)
+    "convolution in 1d": Case(
+        lambda: convolutions(nn.Conv1d, 1, padding=1, padding_mode="reflect"), shape=(2, 6)
     ),
-    "pixels shuffled": Case(lambda: rows(lambda x: F.pixel_shuffle(F.pad(x, (1, 1, 0, 0)), 2).sin()), shape=(4, 2, 2)),
+    "convolution in 2d": Case(lambda: convolutions(nn.Conv2d, 2, stride=2), shape=(2, 6, 6)),
+    "convolution in 3d": Case(
+        lambda: convolutions(nn.Conv3d, 3, padding=1, padding_mode="circular"), shape=(2, 4, 4, 4)
+    ),
+    "transposed convolution": Case(lambda: convolutions(nn.ConvTranspose2d, 2), shape=(2, 4, 4)),
+    "dilated and grouped": Case(
+        lambda: rows(seeded(nn.Conv2d, 2, 4, 2, dilation=2, groups=2)), shape=(2, 6, 6)
+    ),
+    "average pooling": Case(
+        lambda: rows(lambda x: F.adaptive_avg_pool2d(F.avg_pool2d(x, 2, padding=1), 2).sin()),
+        shape=(2, 6, 6),
+    ),
+    "interpolated": Case(
+        lambda: rows(
+            lambda x: (
+                F.interpolate(x, scale_factor=2, mode="bilinear") + F.interpolate(x, scale_factor=2)
+            )
+        ),
+        shape=(2, 3, 3),
+    ),
+    "pixels shuffled": Case(
+        lambda: rows(lambda x: F.pixel_shuffle(F.pad(x, (1, 1, 0, 0)), 2).sin()), shape=(4, 2, 2)
+    ),
     "resampled on a fixed grid": Case(lambda: resampled, shape=(1, 4, 4)),
-    "unfolded": Case(lambda: rows(lambda x: F.fold(F.unfold(x, 2).tanh(), (4, 4), 2)), shape=(1, 4, 4)),
+    "unfolded": Case(
+        lambda: rows(lambda x: F.fold(F.unfold(x, 2).tanh(), (4, 4), 2)), shape=(1, 4, 4)
+    ),
     "bilinear": Case(lambda: bilinear()),
-    "einsum": Case(lambda: lambda x: torch.einsum("ni,ij,nj->n", x, torch.eye(4).double(), x).tanh()),
+    "einsum": Case(
+        lambda: lambda x: torch.einsum("ni,ij,nj->n", x, torch.eye(4).double(), x).tanh()
+    ),
     "FFT": Case(lambda: spectrum),
     "complex arithmetic": Case(lambda: complexes),
     "constant masks": Case(lambda: mixed),
     "written into slices": Case(lambda: filled_in),
-    "constant indices": Case(lambda: rows(lambda x: x[:, [2, 0]] * x.gather(1, torch.zeros(len(x), 2).long()) + x.index_select(1, torch.tensor([1, 1])))),
+    "constant indices": Case(
+        lambda: rows(
+            lambda x: (
+                x[:, [2, 0]] * x.gather(1, torch.zeros(len(x), 2).long())
+                + x.index_select(1, torch.tensor([1, 1]))
+            )
+        )
+    ),
     "fixed embeddings": Case(lambda: positions, shape=SERIES),
     "mixture of experts": Case(lambda: experts),
     "functional_call": Case(functional),
@@ -275,12 +345,20 @@ SMOOTH = {
     "nested modules": Case(lambda: seeded(Nested)),
     "checkpointed": Case(checkpointed),
     "spectral norm": Case(lambda: spectral()),
-    "weight norm": Case(lambda: nn.Sequential(parametrizations.weight_norm(chain(nn.Tanh())[0]), nn.Tanh(), chain()[1])),
+    "weight norm": Case(
+        lambda: nn.Sequential(
+            parametrizations.weight_norm(chain(nn.Tanh())[0]), nn.Tanh(), chain()[1]
+        )
+    ),
     "a dataclass": Case(lambda: Ridge(torch.ones(4).double())),
     "a bound method": Case(lambda: Ridge(torch.ones(4).double()).method),
-    "a partial function": Case(lambda: functools.partial(lambda shift, x: (x + shift).sin().sum(1), 0.3)),
+    "a partial function": Case(
+        lambda: functools.partial(lambda shift, x: (x + shift).sin().sum(1), 0.3)
+    ),
     "two layers of lambdas": Case(lambda: (lambda f: lambda x: f(f(x)).sum(1))(lambda x: x.tanh())),
-    "huber loss": Case(lambda: lambda x: F.huber_loss(x, torch.ones_like(x), reduction="none").sum(1)),
+    "huber loss": Case(
+        lambda: lambda x: F.huber_loss(x, torch.ones_like(x), reduction="none").sum(1)
+    ),
     "in place": Case(lambda: rows(lambda x: x.mul(2).add_(1).tanh_().neg())),
     "ViT": Case(tiny_vit, shape=IMAGE),
     "Swin": Case(tiny_swin, shape=IMAGE),
@@ -291,7 +369,9 @@ SMOOTH = {
 
 
 def resampled(x):
-    grid = F.affine_grid(torch.eye(2, 3).double()[None].expand(len(x), 2, 3), [len(x), 1, 3, 3], align_corners=False)
+    grid = F.affine_grid(
+        torch.eye(2, 3).double()[None].expand(len(x), 2, 3), [len(x), 1, 3, 3], align_corners=False
+    )
     return rows(lambda x: F.grid_sample(x, grid, align_corners=False).tanh())(x)
 
 
@@ -310,7 +390,9 @@ KINKED = {
     "ReLU": Case(lambda: chain(nn.ReLU())),
     "max pooling": Case(lambda: rows(lambda x: F.max_pool1d(x, 2))),
     "sorted within the row": Case(lambda: lambda x: x.sort(1).values[:, 0]),
-    "the distance to a set": Case(lambda: lambda x: torch.cdist(x, torch.ones(2, 4).double()).amin(1).detach()),
+    "the distance to a set": Case(
+        lambda: lambda x: torch.cdist(x, torch.ones(2, 4).double()).amin(1).detach()
+    ),
     "masked by itself": Case(lambda: rows(lambda x: x * (x > 0))),
     "rounded": Case(lambda: rows(torch.round)),
     "batch norm and ReLU": Case(lambda: partly_normalised(nn.BatchNorm1d(6), nn.ReLU())),
@@ -332,6 +414,8 @@ KINKED = {
     "SqueezeNet": Case(lambda: pictured(vision.squeezenet1_1), shape=IMAGE),
     "RegNet": Case(lambda: pictured(vision.regnet_y_400mf), shape=IMAGE),
     "MNASNet": Case(lambda: pictured(vision.mnasnet0_5), shape=IMAGE),
-    "GoogLeNet": Case(lambda: pictured(vision.googlenet, init_weights=False, aux_logits=False), shape=IMAGE),
+    "GoogLeNet": Case(
+        lambda: pictured(vision.googlenet, init_weights=False, aux_logits=False), shape=IMAGE
+    ),
 }
 """These have no gradient-Lipschitz constant; scores that need none admit them."""

@@ -94,7 +94,11 @@ def bags(x):
 
 
 def scattered(x):
-    return torch.zeros(len(x), 2).double().scatter_reduce(1, torch.tensor([[0, 0, 1, 1]]).expand(len(x), 4), x, "amax")
+    return (
+        torch.zeros(len(x), 2)
+        .double()
+        .scatter_reduce(1, torch.tensor([[0, 0, 1, 1]]).expand(len(x), 4), x, "amax")
+    )
 
 
 def segments(x):
@@ -124,7 +128,9 @@ KINKS = {
     "hard tanh": Case(lambda: chain(nn.Hardtanh()), "hardtanh"),
     "clamped": Case(lambda: rows(lambda x: x.clamp(-1, 1)), "clamp"),
     "softplus of torch's threshold": Case(lambda: chain(nn.Softplus()), "softplus.*threshold=40"),
-    "softplus of threshold 36": Case(lambda: chain(nn.Softplus(threshold=36)), "softplus.*threshold=40"),
+    "softplus of threshold 36": Case(
+        lambda: chain(nn.Softplus(threshold=36)), "softplus.*threshold=40"
+    ),
     "maximum": Case(lambda: lambda x: x.amax(1), "amax"),
     "maximum of two": Case(lambda: lambda x: torch.maximum(x[:, 0], x[:, 1]), "maximum"),
     "max pooling": Case(lambda: rows(lambda x: F.max_pool1d(x, 2)), "max_pool"),
@@ -144,11 +150,17 @@ KINKS = {
     "norm": Case(lambda: lambda x: x.norm(dim=1), "norm"),
     "norm in l1, squared": Case(lambda: lambda x: x.norm(p=1, dim=1) ** 2, "norm"),
     "distance": Case(lambda: lambda x: torch.cdist(x, torch.ones(2, 4).double()).sum(1), "cdist"),
-    "distance in l1, squared": Case(lambda: lambda x: (torch.cdist(x, torch.ones(2, 4).double(), p=1) ** 2).sum(1), "cdist"),
+    "distance in l1, squared": Case(
+        lambda: lambda x: (torch.cdist(x, torch.ones(2, 4).double(), p=1) ** 2).sum(1), "cdist"
+    ),
     "standard deviation": Case(lambda: lambda x: x.std(1), "std"),
     "normalised": Case(lambda: rows(F.normalize), "norm|clamp"),
-    "layer norm without eps": Case(lambda: rows(lambda x: F.layer_norm(x, (4,), eps=0.0).tanh()), "layer_norm"),
-    "RMS norm without eps": Case(lambda: rows(lambda x: F.rms_norm(x, (4,), eps=0.0).tanh()), "rms_norm|rsqrt"),
+    "layer norm without eps": Case(
+        lambda: rows(lambda x: F.layer_norm(x, (4,), eps=0.0).tanh()), "layer_norm"
+    ),
+    "RMS norm without eps": Case(
+        lambda: rows(lambda x: F.rms_norm(x, (4,), eps=0.0).tanh()), "rms_norm|rsqrt"
+    ),
     "renorm": Case(lambda: rows(lambda x: torch.renorm(x, 2, 0, 1.0)), "renorm"),
     "scatter_reduce": Case(lambda: rows(scattered), "scatter_reduce"),
     "segment_reduce": Case(lambda: rows(segments), "segment_reduce"),
@@ -156,38 +168,62 @@ KINKS = {
     "masked by itself": Case(lambda: rows(masked), "index_put|lt|masked"),
     "where by itself": Case(lambda: rows(lambda x: torch.where(x > 0, x, 0.0)), "where|gt"),
     "times a comparison": Case(lambda: rows(lambda x: x * (x > 0)), "gt"),
-    "filled where negative": Case(lambda: rows(lambda x: x.masked_fill(x < 0, 0.0)), "masked_fill|lt"),
-    "its own index": Case(lambda: lambda x: x.gather(1, x.argmax(1, keepdim=True))[:, 0], "argmax|gather"),
+    "filled where negative": Case(
+        lambda: rows(lambda x: x.masked_fill(x < 0, 0.0)), "masked_fill|lt"
+    ),
+    "its own index": Case(
+        lambda: lambda x: x.gather(1, x.argmax(1, keepdim=True))[:, 0], "argmax|gather"
+    ),
     "rounded": Case(lambda: rows(lambda x: x + (x.round() - x)), "round"),
     "cast to whole numbers": Case(lambda: rows(lambda x: x + x.long()), "long|int|_to_copy"),
     "a branch": Case(lambda: branching, "branch"),
     "arc cosine": Case(lambda: rows(lambda x: x.tanh().acos()), "acos"),
     "i0e": Case(lambda: rows(torch.special.i0e), "i0e"),
-    "angle": Case(lambda: lambda x: torch.view_as_complex(x.reshape(-1, 2, 2).contiguous()).angle().sum(1), "angle"),
-    "modulus of complex numbers": Case(lambda: lambda x: torch.view_as_complex(x.reshape(-1, 2, 2).contiguous()).abs().sum(1), "abs"),
-    "|cos x| of complex exponentials": Case(lambda: rows(lambda x: torch.exp(1j * x).real.abs()), "abs"),
-    "ReLU of a complex square": Case(lambda: rows(lambda x: torch.complex(x, x.flip(1)).square().real.relu()), RELU),
+    "angle": Case(
+        lambda: lambda x: torch.view_as_complex(x.reshape(-1, 2, 2).contiguous()).angle().sum(1),
+        "angle",
+    ),
+    "modulus of complex numbers": Case(
+        lambda: lambda x: torch.view_as_complex(x.reshape(-1, 2, 2).contiguous()).abs().sum(1),
+        "abs",
+    ),
+    "|cos x| of complex exponentials": Case(
+        lambda: rows(lambda x: torch.exp(1j * x).real.abs()), "abs"
+    ),
+    "ReLU of a complex square": Case(
+        lambda: rows(lambda x: torch.complex(x, x.flip(1)).square().real.relu()), RELU
+    ),
     "modulus of a spectrum": Case(lambda: rows(lambda x: torch.fft.rfft(x).abs()), "abs"),
     "inverse of a matrix": Case(lambda: rows(lambda x: torch.linalg.inv(x)), "inv", (2, 2)),
     "singular values": Case(lambda: rows(torch.linalg.svdvals), "svd", (2, 2)),
     "ReLU plus 1, squared": Case(lambda: rows(lambda x: (x.relu() + 1) ** 2), RELU),
     "sum of ReLUs, squared": Case(lambda: lambda x: x.relu().sum(1) ** 2, RELU),
     "mean of moduli, squared": Case(lambda: lambda x: x.abs().mean(1).square(), "abs"),
-    "linear map of ReLUs, squared": Case(lambda: rows(lambda x: (x.relu() @ torch.ones(4, 2).double()) ** 2), RELU),
-    "ReLU plus ReLU, squared": Case(lambda: rows(lambda x: (x.relu() + x.flip(1).relu()) ** 2), RELU),
+    "linear map of ReLUs, squared": Case(
+        lambda: rows(lambda x: (x.relu() @ torch.ones(4, 2).double()) ** 2), RELU
+    ),
+    "ReLU plus ReLU, squared": Case(
+        lambda: rows(lambda x: (x.relu() + x.flip(1).relu()) ** 2), RELU
+    ),
     "norm plus 1, squared": Case(lambda: lambda x: (x.norm(dim=1) + 1) ** 2, "norm"),
     "ReLU, clamped at 1, squared": Case(lambda: rows(lambda x: x.clamp(min=1.0) ** 2), "clamp"),
     "ReLU raised in place, squared": Case(lambda: rows(raised), RELU),
     "positive numbers lowered in place": Case(lambda: rows(sunk), "abs"),
-    "softsign of other coordinates": Case(lambda: rows(lambda x: x / (1 + x.abs().flip(1))), "abs|div"),
+    "softsign of other coordinates": Case(
+        lambda: rows(lambda x: x / (1 + x.abs().flip(1))), "abs|div"
+    ),
     "softsign of the first": Case(lambda: rows(lambda x: x / (1 + x.abs()[:, :1])), "abs|div"),
     "modulus of a logarithm": Case(lambda: rows(lambda x: (x.square() + 0.1).log().abs()), "abs"),
     "cumulative ReLUs, squared": Case(lambda: rows(lambda x: x.relu().cumsum(1).square()), RELU),
     "pooled ReLUs, squared": Case(lambda: rows(lambda x: F.avg_pool1d(x.relu(), 2).square()), RELU),
-    "halfway to a ReLU, squared": Case(lambda: rows(lambda x: torch.lerp(x.relu(), x, 0.5).square()), RELU),
+    "halfway to a ReLU, squared": Case(
+        lambda: rows(lambda x: torch.lerp(x.relu(), x, 0.5).square()), RELU
+    ),
     "ReLUs scattered on ReLUs, squared": Case(lambda: rows(scattered_on), RELU),
     "ReLUs put onto ReLUs, squared": Case(lambda: rows(put_on), RELU),
-    "ReLU squared times a ReLU": Case(lambda: rows(lambda x: x.relu() ** 2 * x.flip(1).relu()), RELU),
+    "ReLU squared times a ReLU": Case(
+        lambda: rows(lambda x: x.relu() ** 2 * x.flip(1).relu()), RELU
+    ),
     "a custom function": Case(lambda: rows(HiddenReLU.apply), "HiddenReLU|gt"),
     "a custom function of smooth operations": Case(lambda: rows(HiddenSine.apply), "HiddenSine"),
     "scripted ReLU, cold": Case(lambda: scripted(chain(nn.ReLU())), RELU),
@@ -201,7 +237,14 @@ KINKS = {
         lambda: rows(seeded(nn.TransformerEncoderLayer, 4, 2, 8, batch_first=True)), RELU, (3, 4)
     ),
     "RNN of ReLUs": Case(lambda: recurrent_relu(), RELU, (3, 4)),
-    "huber loss of a ReLU": Case(lambda: lambda x: F.huber_loss(x.relu(), torch.ones(()).double().expand_as(x), reduction="none").sum(1), RELU),
+    "huber loss of a ReLU": Case(
+        lambda: (
+            lambda x: F.huber_loss(
+                x.relu(), torch.ones(()).double().expand_as(x), reduction="none"
+            ).sum(1)
+        ),
+        RELU,
+    ),
     "a grid of x": Case(lambda: warped, "grid_sampler", (3, 2)),
 }
 

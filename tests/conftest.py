@@ -14,7 +14,11 @@ from lbrs.experiments import data
 
 matplotlib.use("Agg")
 
-SMOOTH = {"softplus": (lambda u: F.softplus(u, threshold=40), 1 / 4), "tanh": (torch.tanh, 4 / math.sqrt(27)), "sin": (torch.sin, 1.0)}
+SMOOTH = {
+    "softplus": (lambda u: F.softplus(u, threshold=40), 1 / 4),
+    "tanh": (torch.tanh, 4 / math.sqrt(27)),
+    "sin": (torch.sin, 1.0),
+}
 """Smooth activations phi and the largest |phi''|."""
 
 
@@ -65,7 +69,9 @@ def ridge_score(rng):
 
     def ridge_score(kind: str, d: int, norm: Norm, hidden: int = 3) -> Score:
         phi, bend = SMOOTH[kind]
-        w, b, c = (torch.from_numpy(rng.normal(size=shape)) for shape in ((hidden, d), hidden, hidden))
+        w, b, c = (
+            torch.from_numpy(rng.normal(size=shape)) for shape in ((hidden, d), hidden, hidden)
+        )
         L = bend * float((c.abs() * norm.dual(w).square()).sum())
         return Score(lambda x: phi(x @ w.T + b) @ c, gradient_lipschitz=L)
 
@@ -79,8 +85,15 @@ def r_nghbr():
     def r_nghbr(x: np.ndarray, points: np.ndarray, labels: np.ndarray, norm: Norm) -> float:
         rho = [np.linalg.norm(x - point) for point in points]
         i = int(np.argmin(rho))
-        return min(((rho[j] ** 2 - rho[i] ** 2) / (2 * np.linalg.norm(points[i] - points[j], norm.dual.p))
-                    for j in range(len(points)) if labels[j] != labels[i]), default=math.inf)
+        return min(
+            (
+                (rho[j] ** 2 - rho[i] ** 2)
+                / (2 * np.linalg.norm(points[i] - points[j], norm.dual.p))
+                for j in range(len(points))
+                if labels[j] != labels[i]
+            ),
+            default=math.inf,
+        )
 
     return r_nghbr
 

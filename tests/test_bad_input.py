@@ -7,11 +7,25 @@ import warnings
 import numpy as np
 import pytest
 import torch
-
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision import tv_tensors
 
-from lbrs import L2, LINF, Certificate, ClassOracle, LinearScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, NormalSmoothing, Norm, ProbabilityMargin, Score, _checks, cohen_certificate
+from lbrs import (
+    L2,
+    LINF,
+    Certificate,
+    ClassOracle,
+    LinearScore,
+    LocallyBiased,
+    MulticlassLocallyBiased,
+    NearestNeighborOracle,
+    Norm,
+    NormalSmoothing,
+    ProbabilityMargin,
+    Score,
+    _checks,
+    cohen_certificate,
+)
 from lbrs.montecarlo import clopper_pearson
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -21,19 +35,68 @@ ORACLE = NearestNeighborOracle(POINTS, LABELS)
 LINEAR = LinearScore([1.0, 0.0], -1.5)
 SMOOTH = Score(lambda x: x.sin().sum(1), gradient_lipschitz=1.0)
 MODEL = LocallyBiased(LINEAR, ORACLE, 0.5)
-NORMAL = NormalSmoothing(ProbabilityMargin(lambda x: x.sum(1)), 0.5, 20, torch.Generator().manual_seed(0))
-CERTIFICATE = Certificate(torch.ones(2), torch.ones(2), L2, "deterministic", "Theorem 6", "g is affine")
+NORMAL = NormalSmoothing(
+    ProbabilityMargin(lambda x: x.sum(1)), 0.5, 20, torch.Generator().manual_seed(0)
+)
+CERTIFICATE = Certificate(
+    torch.ones(2), torch.ones(2), L2, "deterministic", "Theorem 6", "g is affine"
+)
 
-NOT_REAL = {"nan": [[0.0, math.nan]], "inf": [[math.inf, 0.0]], "-inf tensor": torch.tensor([[0.0, -math.inf]]), "complex": [[1j, 0]], "complex tensor": torch.zeros(1, 2) * 1j,
-            "bool": [[True, False]], "bool tensor": torch.zeros(1, 2, dtype=torch.bool), "ragged": [[1.0, 2.0], [3.0]], "words": [["a", "b"]], "digits as text": np.array([["1", "2"]]),
-            "objects": np.array([[1.0, None]]), "none": None, "dictionary": {"x": 1}, "text": "points", "date": np.array([["2020-01-01", "2020-01-02"]], dtype="datetime64")}
-NOT_TWO = {"single point": [0.0, 0.0], "number": 1.0, "three features": [[0.0, 0.0, 0.0]], "image": np.zeros((1, 2, 1)), "no features": np.zeros((1, 0)), "empty list": []}
-NOT_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "text": "1", "bool": True, "numpy bool": np.True_, "none": None, "complex": 1j, "list": [1.0], "vector": np.ones(2),
-              "vector tensor": torch.ones(2), "beyond float": 10**400}
+NOT_REAL = {
+    "nan": [[0.0, math.nan]],
+    "inf": [[math.inf, 0.0]],
+    "-inf tensor": torch.tensor([[0.0, -math.inf]]),
+    "complex": [[1j, 0]],
+    "complex tensor": torch.zeros(1, 2) * 1j,
+    "bool": [[True, False]],
+    "bool tensor": torch.zeros(1, 2, dtype=torch.bool),
+    "ragged": [[1.0, 2.0], [3.0]],
+    "words": [["a", "b"]],
+    "digits as text": np.array([["1", "2"]]),
+    "objects": np.array([[1.0, None]]),
+    "none": None,
+    "dictionary": {"x": 1},
+    "text": "points",
+    "date": np.array([["2020-01-01", "2020-01-02"]], dtype="datetime64"),
+}
+NOT_TWO = {
+    "single point": [0.0, 0.0],
+    "number": 1.0,
+    "three features": [[0.0, 0.0, 0.0]],
+    "image": np.zeros((1, 2, 1)),
+    "no features": np.zeros((1, 0)),
+    "empty list": [],
+}
+NOT_NUMBER = {
+    "nan": math.nan,
+    "inf": math.inf,
+    "-inf": -math.inf,
+    "text": "1",
+    "bool": True,
+    "numpy bool": np.True_,
+    "none": None,
+    "complex": 1j,
+    "list": [1.0],
+    "vector": np.ones(2),
+    "vector tensor": torch.ones(2),
+    "beyond float": 10**400,
+}
 NOT_NORM = {"text": "l2", "number": 2, "none": None, "class": Norm, "function": np.linalg.norm}
-NOT_LABELS = {"0": [1, 0], "2": [2, -1], "nan": [math.nan, 1], "inf": [math.inf, 1], "half": [1, 0.5], "bool": [True, False], "text": ["1", "-1"], "too few": [1], "too many": [1, 1, -1],
-              "column": [[1], [-1]], "none": None, "number": 1, "ragged": [[1], [1, -1]]}
-
+NOT_LABELS = {
+    "0": [1, 0],
+    "2": [2, -1],
+    "nan": [math.nan, 1],
+    "inf": [math.inf, 1],
+    "half": [1, 0.5],
+    "bool": [True, False],
+    "text": ["1", "-1"],
+    "too few": [1],
+    "too many": [1, 1, -1],
+    "column": [[1], [-1]],
+    "none": None,
+    "number": 1,
+    "ragged": [[1], [1, -1]],
+}
 
 
 def without_data(values):
@@ -44,7 +107,10 @@ def without_data(values):
         kinds = {
             "sparse": (values.to_sparse(), "layout torch.sparse_coo"),
             "meta": (values.to("meta"), "device meta"),
-            "quantized": (torch.quantize_per_tensor(values, 0.1, 0, torch.qint8), "the quantized dtype torch.qint8"),
+            "quantized": (
+                torch.quantize_per_tensor(values, 0.1, 0, torch.qint8),
+                "the quantized dtype torch.qint8",
+            ),
             "masked": (torch.masked.masked_tensor(values, values > 0), "a MaskedTensor"),
             "fake": (FakeTensorMode().from_tensor(values), "a FakeTensor"),
             "mkldnn": (values.to_mkldnn(), "layout torch._mkldnn"),
@@ -53,14 +119,32 @@ def without_data(values):
             kinds |= {
                 "compressed": (values.to_sparse_csr(), "layout torch.sparse_csr"),
                 "nested": (torch.nested.nested_tensor(list(values)), "a nested tensor"),
-                "jagged": (torch.nested.nested_tensor(list(values), layout=torch.jagged), "a nested tensor"),
+                "jagged": (
+                    torch.nested.nested_tensor(list(values), layout=torch.jagged),
+                    "a nested tensor",
+                ),
             }
         return kinds
 
 
-ENTRIES = {"score": MODEL.score, "predict": MODEL.predict, "certify": MODEL.certify, "label": ORACLE.label, "nearest": ORACLE.nearest, "radius": lambda x: ORACLE.radius(x, L2),
-           "linear value": LINEAR.value, "linear gradient": LINEAR.value_and_gradient, "linearize": lambda x: LINEAR.linearize(x, L2)}
-LOOSE = {"value": SMOOTH.value, "gradient": SMOOTH.value_and_gradient, "normal score": NORMAL.score, "normal predict": NORMAL.predict, "normal certify": NORMAL.certify}
+ENTRIES = {
+    "score": MODEL.score,
+    "predict": MODEL.predict,
+    "certify": MODEL.certify,
+    "label": ORACLE.label,
+    "nearest": ORACLE.nearest,
+    "radius": lambda x: ORACLE.radius(x, L2),
+    "linear value": LINEAR.value,
+    "linear gradient": LINEAR.value_and_gradient,
+    "linearize": lambda x: LINEAR.linearize(x, L2),
+}
+LOOSE = {
+    "value": SMOOTH.value,
+    "gradient": SMOOTH.value_and_gradient,
+    "normal score": NORMAL.score,
+    "normal predict": NORMAL.predict,
+    "normal certify": NORMAL.certify,
+}
 
 
 def cases():
@@ -88,7 +172,9 @@ def cases():
         yield case("radius", lambda b=bad: CERTIFICATE.accuracy([1, -1], b), kind)
         if bad is not None:
             yield case("gradient_lipschitz", lambda b=bad: Score(torch.sin, b), kind)
-            yield case("gradient_lipschitz", lambda b=bad: ProbabilityMargin(torch.sin, b), "margin", kind)
+            yield case(
+                "gradient_lipschitz", lambda b=bad: ProbabilityMargin(torch.sin, b), "margin", kind
+            )
     for kind, bad in NOT_NUMBER.items():
         yield case("bias", lambda b=bad: LinearScore([1.0], b), kind)
     for kind, bad in (NOT_NUMBER | {"zero": 0, "negative": -1}).items():
@@ -104,7 +190,12 @@ def cases():
         yield case("confidence", lambda b=bad: NORMAL.certify([[0.0, 0.0]], b), kind)
         yield case("confidence", lambda b=bad: clopper_pearson(1, 2, b), "clopper_pearson", kind)
         yield case("error", lambda b=bad: NormalSmoothing(LINEAR, 1.0, error=b), kind)
-    for kind, bad in {"less than 1": 0.5, "zero": 0, "negative": -2, **{k: v for k, v in NOT_NUMBER.items() if k != "inf"}}.items():
+    for kind, bad in {
+        "less than 1": 0.5,
+        "zero": 0,
+        "negative": -2,
+        **{k: v for k, v in NOT_NUMBER.items() if k != "inf"},
+    }.items():
         yield case("p", lambda b=bad: Norm(b), kind)
     for kind, bad in NOT_NORM.items():
         yield case("norm", lambda b=bad: LocallyBiased(LINEAR, ORACLE, 0.5, b), kind)
@@ -116,9 +207,15 @@ def cases():
         yield case("score", lambda b=bad: NormalSmoothing(b, 0.5), "normal", type(bad).__name__)
     for bad in (LINEAR, None, LABELS):
         yield case("oracle", lambda b=bad: LocallyBiased(LINEAR, b, 0.5), type(bad).__name__)
-    yield case("score", lambda: LocallyBiased(LinearScore([1.0, 2.0, 3.0]), ORACLE, 0.5), "three features")
+    yield case(
+        "score", lambda: LocallyBiased(LinearScore([1.0, 2.0, 3.0]), ORACLE, 0.5), "three features"
+    )
     yield case("score", lambda: LocallyBiased(LinearScore([[1.0], [2.0]]), ORACLE, 0.5), "image")
-    yield case("score", lambda: NormalSmoothing(LinearScore([9.0, 9.0]), 0.5, 10).score([[9.0, 9.0]]), "outside [-1, 1]")
+    yield case(
+        "score",
+        lambda: NormalSmoothing(LinearScore([9.0, 9.0]), 0.5, 10).score([[9.0, 9.0]]),
+        "outside [-1, 1]",
+    )
     yield case("generator", lambda: NormalSmoothing(LINEAR, 0.5, 10, 0), "seed")
     yield case("function", lambda: Score(3.0), "number")
     yield case("weight", lambda: LinearScore(1.0), "number")
@@ -126,21 +223,61 @@ def cases():
     yield case("trials", lambda: clopper_pearson(0, 0), "zero")
     yield case("successes", lambda: clopper_pearson(3, 2), "too many")
     yield case("successes", lambda: clopper_pearson(-1, 2), "negative")
-    for kind, function in {"vector": lambda x: x, "mean": lambda x: x.mean(), "array": lambda x: x.sum(1).numpy(), "list": lambda x: x.tolist(), "two columns": lambda x: x[:, :2],
-                           "too few": lambda x: x.sum(1)[1:], "nan": lambda x: x.sum(1) / 0 * 0, "inf": lambda x: x.sum(1) + math.inf}.items():
+    for kind, function in {
+        "vector": lambda x: x,
+        "mean": lambda x: x.mean(),
+        "array": lambda x: x.sum(1).numpy(),
+        "list": lambda x: x.tolist(),
+        "two columns": lambda x: x[:, :2],
+        "too few": lambda x: x.sum(1)[1:],
+        "nan": lambda x: x.sum(1) / 0 * 0,
+        "inf": lambda x: x.sum(1) + math.inf,
+    }.items():
         yield case("function", lambda f=function: Score(f).value(np.ones((3, 2))), kind)
-    for kind, function in {"constant": lambda x: torch.ones(len(x)), "cut off": lambda x: x.detach().sum(1), "no finite gradient": lambda x: x.square().sum(1).sqrt()}.items():
-        yield case("function", lambda f=function: Score(f).value_and_gradient(np.zeros((3, 2))), kind)
-        argument = "(gradient_lipschitz|function)" if kind == "no finite gradient" else "function"  # its square root is a kink as well
-        yield case(argument, lambda f=function: LocallyBiased(Score(f, 1.0), ORACLE, 1.0).certify(np.zeros((3, 2))), "certify", kind)
-    yield case("gradient_lipschitz", lambda: LocallyBiased(Score(lambda x: x.sin().sum(1)), ORACLE, 1.0).certify(POINTS), "none at certify")
+    for kind, function in {
+        "constant": lambda x: torch.ones(len(x)),
+        "cut off": lambda x: x.detach().sum(1),
+        "no finite gradient": lambda x: x.square().sum(1).sqrt(),
+    }.items():
+        yield case(
+            "function", lambda f=function: Score(f).value_and_gradient(np.zeros((3, 2))), kind
+        )
+        argument = (
+            "(gradient_lipschitz|function)" if kind == "no finite gradient" else "function"
+        )  # its square root is a kink as well
+        yield case(
+            argument,
+            lambda f=function: LocallyBiased(Score(f, 1.0), ORACLE, 1.0).certify(np.zeros((3, 2))),
+            "certify",
+            kind,
+        )
+    yield case(
+        "gradient_lipschitz",
+        lambda: LocallyBiased(Score(lambda x: x.sin().sum(1)), ORACLE, 1.0).certify(POINTS),
+        "none at certify",
+    )
     masked = np.ma.masked_array(POINTS, mask=[[True, False], [False, False]])
     yield case("x", lambda: MODEL.certify(masked), "masked array")
-    for kind, bad in {"sparse": torch.ones(()).to_sparse(), "meta": torch.ones((), device="meta")}.items():
+    for kind, bad in {
+        "sparse": torch.ones(()).to_sparse(),
+        "meta": torch.ones((), device="meta"),
+    }.items():
         yield case("alpha", lambda b=bad: LocallyBiased(LINEAR, ORACLE, b), kind)
-    for kind, bad in {"words": ["a", "b"], "none": None, "bool": [True, True], "complex": [1j, 1], "ragged": [[1.0], 1.0], "dictionary": {}, "nan": [math.nan, 1.0], "-inf": [-math.inf, 1.0],
-                      "too few": [1.0], "column": [[1.0], [1.0]]}.items():
-        yield case("neighbor", lambda b=bad: cohen_certificate([3, 4], 9, 1.0, [1, 1], b, 0.5), kind)
+    for kind, bad in {
+        "words": ["a", "b"],
+        "none": None,
+        "bool": [True, True],
+        "complex": [1j, 1],
+        "ragged": [[1.0], 1.0],
+        "dictionary": {},
+        "nan": [math.nan, 1.0],
+        "-inf": [-math.inf, 1.0],
+        "too few": [1.0],
+        "column": [[1.0], [1.0]],
+    }.items():
+        yield case(
+            "neighbor", lambda b=bad: cohen_certificate([3, 4], 9, 1.0, [1, 1], b, 0.5), kind
+        )
 
 
 @pytest.mark.parametrize(("argument", "call"), list(cases()))
@@ -150,11 +287,20 @@ def test_bad_argument_is_refused_by_name(argument, call):
     assert re.match(rf"{argument}\b", str(caught.value))
 
 
-@pytest.mark.parametrize(("call", "given"), [
-    (lambda: LocallyBiased(LINEAR, ORACLE, -0.25), "-0.25"), (lambda: NearestNeighborOracle(POINTS, [1, 3]), "got 3"), (lambda: MODEL.certify(POINTS, bound="best"), "'best'"),
-    (lambda: Norm(0.5), "0.5"), (lambda: MODEL.predict([[1.0, 2.0, 3.0]]), r"\(1, 3\)"), (lambda: MODEL.predict([1.0, 2.0]), r"x\[None\]"),
-    (lambda: MODEL.predict([[math.nan, 0.0]]), "1 NaN or infinite of 2"), (lambda: LocallyBiased(LINEAR, ORACLE, 1, "l2"), "LINF"), (lambda: LocallyBiased(torch.sin, ORACLE, 1), r"Score\(function\)"),
-])
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        (lambda: LocallyBiased(LINEAR, ORACLE, -0.25), "-0.25"),
+        (lambda: NearestNeighborOracle(POINTS, [1, 3]), "got 3"),
+        (lambda: MODEL.certify(POINTS, bound="best"), "'best'"),
+        (lambda: Norm(0.5), "0.5"),
+        (lambda: MODEL.predict([[1.0, 2.0, 3.0]]), r"\(1, 3\)"),
+        (lambda: MODEL.predict([1.0, 2.0]), r"x\[None\]"),
+        (lambda: MODEL.predict([[math.nan, 0.0]]), "1 NaN or infinite of 2"),
+        (lambda: LocallyBiased(LINEAR, ORACLE, 1, "l2"), "LINF"),
+        (lambda: LocallyBiased(torch.sin, ORACLE, 1), r"Score\(function\)"),
+    ],
+)
 def test_message_says_what_was_given_or_what_to_do(call, given):
     with pytest.raises((ValueError, TypeError), match=given):
         call()
@@ -162,9 +308,21 @@ def test_message_says_what_was_given_or_what_to_do(call, given):
 
 DOORS = {
     "x": [lambda bad, c=call: c(bad) for call in (ENTRIES | LOOSE).values()],
-    "points": [lambda bad: NearestNeighborOracle(bad, LABELS), lambda bad: ClassOracle(bad, [0, 1]), lambda bad: MulticlassLocallyBiased.linear([[1.0, 0.0], [0.0, 1.0]], [0, 0], bad, [0, 1], 0.5)],
-    "weight": [LinearScore, lambda bad: MulticlassLocallyBiased.linear(bad, [0, 0], POINTS, [0, 1], 0.5)],
-    "labels": [lambda bad: NearestNeighborOracle(POINTS, bad), lambda bad: ClassOracle(POINTS, bad)],
+    "points": [
+        lambda bad: NearestNeighborOracle(bad, LABELS),
+        lambda bad: ClassOracle(bad, [0, 1]),
+        lambda bad: MulticlassLocallyBiased.linear(
+            [[1.0, 0.0], [0.0, 1.0]], [0, 0], bad, [0, 1], 0.5
+        ),
+    ],
+    "weight": [
+        LinearScore,
+        lambda bad: MulticlassLocallyBiased.linear(bad, [0, 0], POINTS, [0, 1], 0.5),
+    ],
+    "labels": [
+        lambda bad: NearestNeighborOracle(POINTS, bad),
+        lambda bad: ClassOracle(POINTS, bad),
+    ],
     "y": [CERTIFICATE.accuracy],
     "counts": [lambda bad: cohen_certificate(bad, 9, 1.0, [1, 1], [1.0, 1.0], 0.5)],
     "label": [lambda bad: cohen_certificate([3, 4], 9, 1.0, bad, [1.0, 1.0], 0.5)],
@@ -174,31 +332,79 @@ DOORS = {
 
 @pytest.mark.parametrize("argument", DOORS)
 def test_a_tensor_without_a_number_for_each_entry_is_refused_by_name_and_kind(argument):
-    for bad, told in without_data([[1.0, 2.0], [3.0, 4.0]] if argument in ("x", "points", "weight") else [1.0, 1.0]).values():
+    for bad, told in without_data(
+        [[1.0, 2.0], [3.0, 4.0]] if argument in ("x", "points", "weight") else [1.0, 1.0]
+    ).values():
         for door in DOORS[argument]:
-            with pytest.raises(TypeError, match=rf"^{argument} must be a dense tensor with data, got {told}$"):
+            with pytest.raises(
+                TypeError, match=rf"^{argument} must be a dense tensor with data, got {told}$"
+            ):
                 door(bad)
 
 
-@pytest.mark.parametrize("kind", ["parameter", "image of torchvision", "needs a gradient", "view", "negated view", "read-only array", "expanded", "transposed", "half", "bfloat16", "float8", "uint16", "inference"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "parameter",
+        "image of torchvision",
+        "needs a gradient",
+        "view",
+        "negated view",
+        "read-only array",
+        "expanded",
+        "transposed",
+        "half",
+        "bfloat16",
+        "float8",
+        "uint16",
+        "inference",
+    ],
+)
 def test_every_dense_tensor_is_admitted(kind):
     values = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
     fixed = values.numpy().copy()
     fixed.setflags(write=False)
     with torch.inference_mode():
         inference = values + 0
-    given = {"parameter": torch.nn.Parameter(values.clone()), "image of torchvision": values.as_subclass(tv_tensors.Image), "needs a gradient": values.clone().requires_grad_(), "view": torch.cat([values, values])[:2],
-             "negated view": torch.imag(torch.complex(values, -values).conj()), "read-only array": fixed, "expanded": values[:1].expand(2, 2), "transposed": values.T, "half": values.half(),
-             "bfloat16": values.bfloat16(), "float8": values.to(torch.float8_e4m3fn), "uint16": values.to(torch.uint16), "inference": inference}[kind]
+    given = {
+        "parameter": torch.nn.Parameter(values.clone()),
+        "image of torchvision": values.as_subclass(tv_tensors.Image),
+        "needs a gradient": values.clone().requires_grad_(),
+        "view": torch.cat([values, values])[:2],
+        "negated view": torch.imag(torch.complex(values, -values).conj()),
+        "read-only array": fixed,
+        "expanded": values[:1].expand(2, 2),
+        "transposed": values.T,
+        "half": values.half(),
+        "bfloat16": values.bfloat16(),
+        "float8": values.to(torch.float8_e4m3fn),
+        "uint16": values.to(torch.uint16),
+        "inference": inference,
+    }[kind]
     result = _checks.array("x", given)
-    plain = np.asarray(given) if kind == "read-only array" else given.detach().to(torch.float64).resolve_neg().numpy()
-    assert type(result) is torch.Tensor and result.dtype == torch.float64 and not result.requires_grad
+    plain = (
+        np.asarray(given)
+        if kind == "read-only array"
+        else given.detach().to(torch.float64).resolve_neg().numpy()
+    )
+    assert (
+        type(result) is torch.Tensor and result.dtype == torch.float64 and not result.requires_grad
+    )
     np.testing.assert_array_equal(result.numpy(), plain)
     assert MODEL.certify(given).radius.shape == ORACLE.label(given).shape == (2,)
 
 
-@pytest.mark.parametrize("given", [np.ones((2, 2)), torch.ones(2, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64).expand(2, 2), np.ones((2, 2), np.float32), [[1.0, 1.0], [1.0, 1.0]]],
-                         ids=["array", "tensor", "expanded", "other type", "list"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.ones((2, 2)),
+        torch.ones(2, 2, dtype=torch.float64),
+        torch.ones(1, 2, dtype=torch.float64).expand(2, 2),
+        np.ones((2, 2), np.float32),
+        [[1.0, 1.0], [1.0, 1.0]],
+    ],
+    ids=["array", "tensor", "expanded", "other type", "list"],
+)
 def test_owned_numbers_do_not_change_with_the_callers(given):
     kept, shared = _checks.owned("x", given), _checks.array("x", given)
     if isinstance(given, list):
@@ -210,45 +416,123 @@ def test_owned_numbers_do_not_change_with_the_callers(given):
     assert bool((shared == 5).any()) == exact
 
 
-@pytest.mark.parametrize(("call", "told"), [
-    (lambda: _checks.number("error", 1 + 2**-52, low=0, high=1), "error must be a finite number >= 0 and <= 1, got 1.0000000000000002"),
-    (lambda: _checks.number("error", torch.tensor(1 + 1.2e-7), low=0, high=1), "error must be a finite number >= 0 and <= 1, got 1.0000001192092896"),
-    (lambda: _checks.number("error", 0.75, low=0, high=0.7 - 2**-50), "error must be a finite number >= 0 and <= 0.6999999999999991, got 0.75"),
-    (lambda: _checks.number("error", 10**400, low=0), "error must be a finite number >= 0, got a number beyond float64"),
-    (lambda: _checks.number("p", -math.inf, low=1, infinite=True), "p must be a number >= 1 or inf, got -inf"),
-    (lambda: _checks.integer("k", -(10**5000), low=1), "k must be a whole number >= 1, got an object of the class int"),
-    (lambda: _checks.labels("y", [1 + 2**-52], 1), "y must be -1 or +1, got 1.0000000000000002"),
-    (lambda: _checks.classes("y", [0.9999999999], 1, 2), "y must be whole numbers from 0 to 1, got 0.9999999999"),
-    (lambda: _checks.radii("radius", [-1e-300], 1), "radius must be >= 0, got -1e-300"),
-    (lambda: _checks.array("x", [1e150 * (1 + 2**-52)]), "x must hold numbers of at most 1e150 in size, so that their squares can be computed, got 1.0000000000000002e+150"),
-    (lambda: _checks.array("x", torch.zeros(2, 2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)), "x must hold numbers that can be float64, got dtype torch.float4_e2m1fn_x2 on cpu"),
-])
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            lambda: _checks.number("error", 1 + 2**-52, low=0, high=1),
+            "error must be a finite number >= 0 and <= 1, got 1.0000000000000002",
+        ),
+        (
+            lambda: _checks.number("error", torch.tensor(1 + 1.2e-7), low=0, high=1),
+            "error must be a finite number >= 0 and <= 1, got 1.0000001192092896",
+        ),
+        (
+            lambda: _checks.number("error", 0.75, low=0, high=0.7 - 2**-50),
+            "error must be a finite number >= 0 and <= 0.6999999999999991, got 0.75",
+        ),
+        (
+            lambda: _checks.number("error", 10**400, low=0),
+            "error must be a finite number >= 0, got a number beyond float64",
+        ),
+        (
+            lambda: _checks.number("p", -math.inf, low=1, infinite=True),
+            "p must be a number >= 1 or inf, got -inf",
+        ),
+        (
+            lambda: _checks.integer("k", -(10**5000), low=1),
+            "k must be a whole number >= 1, got an object of the class int",
+        ),
+        (
+            lambda: _checks.labels("y", [1 + 2**-52], 1),
+            "y must be -1 or +1, got 1.0000000000000002",
+        ),
+        (
+            lambda: _checks.classes("y", [0.9999999999], 1, 2),
+            "y must be whole numbers from 0 to 1, got 0.9999999999",
+        ),
+        (lambda: _checks.radii("radius", [-1e-300], 1), "radius must be >= 0, got -1e-300"),
+        (
+            lambda: _checks.array("x", [1e150 * (1 + 2**-52)]),
+            "x must hold numbers of at most 1e150 in size, so that their squares can be computed, got 1.0000000000000002e+150",
+        ),
+        (
+            lambda: _checks.array(
+                "x", torch.zeros(2, 2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+            ),
+            "x must hold numbers that can be float64, got dtype torch.float4_e2m1fn_x2 on cpu",
+        ),
+    ],
+)
 def test_a_message_has_enough_digits_to_show_what_is_wrong(call, told):
     with pytest.raises((ValueError, TypeError), match=f"^{re.escape(told)}$"):
         call()
 
 
 def test_what_lies_on_the_edge_is_admitted():
-    assert _checks.number("error", 1, low=0, high=1) == 1 and _checks.number("p", math.inf, low=1, infinite=True) == math.inf
-    assert _checks.integer("k", np.int64(1), low=1) == 1 and _checks.labels("y", [1, -1], 2).tolist() == [1, -1]
-    assert _checks.radii("radius", [0, math.inf], 2).tolist() == [0, math.inf] and _checks.classes("y", [0, 1], 2, 2).tolist() == [0, 1]
+    assert (
+        _checks.number("error", 1, low=0, high=1) == 1
+        and _checks.number("p", math.inf, low=1, infinite=True) == math.inf
+    )
+    assert _checks.integer("k", np.int64(1), low=1) == 1 and _checks.labels(
+        "y", [1, -1], 2
+    ).tolist() == [1, -1]
+    assert _checks.radii("radius", [0, math.inf], 2).tolist() == [0, math.inf] and _checks.classes(
+        "y", [0, 1], 2, 2
+    ).tolist() == [0, 1]
     assert _checks.array("x", [1e150, -1e150]).tolist() == [1e150, -1e150]
 
 
-@pytest.mark.parametrize("cast", [np.int64, np.uint8, np.float32, torch.int32, torch.float32, torch.float64, list])
+@pytest.mark.parametrize(
+    "cast", [np.int64, np.uint8, np.float32, torch.int32, torch.float32, torch.float64, list]
+)
 def test_any_real_type_of_input_gives_the_same_double_precision_certificate(cast):
     def as_given(values):
         values = np.array(values)
-        return values.tolist() if cast is list else torch.from_numpy(values).to(cast) if isinstance(cast, torch.dtype) else values.astype(cast)
+        return (
+            values.tolist()
+            if cast is list
+            else torch.from_numpy(values).to(cast)
+            if isinstance(cast, torch.dtype)
+            else values.astype(cast)
+        )
 
     whole = [[1, 0], [3, 2], [2, 5]]
-    model = LocallyBiased(LinearScore(as_given([2, 1]), 1), NearestNeighborOracle(as_given([[0, 0], [4, 0]]), [1, -1]), 1, LINF)
-    expected = LocallyBiased(LinearScore([2.0, 1.0], 1.0), NearestNeighborOracle(POINTS, [1.0, -1.0]), 1.0, LINF).certify(np.array(whole, float))
+    model = LocallyBiased(
+        LinearScore(as_given([2, 1]), 1),
+        NearestNeighborOracle(as_given([[0, 0], [4, 0]]), [1, -1]),
+        1,
+        LINF,
+    )
+    expected = LocallyBiased(
+        LinearScore([2.0, 1.0], 1.0), NearestNeighborOracle(POINTS, [1.0, -1.0]), 1.0, LINF
+    ).certify(np.array(whole, float))
     certificate = model.certify(as_given(whole))
-    assert certificate.radius.dtype == certificate.prediction.dtype == model.score(as_given(whole)).dtype == torch.float64
-    assert torch.equal(certificate.radius, expected.radius) and torch.equal(certificate.prediction, expected.prediction)
+    assert (
+        certificate.radius.dtype
+        == certificate.prediction.dtype
+        == model.score(as_given(whole)).dtype
+        == torch.float64
+    )
+    assert torch.equal(certificate.radius, expected.radius) and torch.equal(
+        certificate.prediction, expected.prediction
+    )
 
 
 def test_numbers_may_be_of_any_real_type():
-    for one in (1, 1.0, np.float32(1), np.int8(1), np.array(1.0), torch.tensor(1), torch.tensor(1.0)):
-        assert LocallyBiased(LINEAR, ORACLE, one).alpha == NormalSmoothing(LINEAR, one).sigma == Norm(one).p == Score(torch.sin, one).gradient_lipschitz == 1.0
+    for one in (
+        1,
+        1.0,
+        np.float32(1),
+        np.int8(1),
+        np.array(1.0),
+        torch.tensor(1),
+        torch.tensor(1.0),
+    ):
+        assert (
+            LocallyBiased(LINEAR, ORACLE, one).alpha
+            == NormalSmoothing(LINEAR, one).sigma
+            == Norm(one).p
+            == Score(torch.sin, one).gradient_lipschitz
+            == 1.0
+        )

@@ -13,7 +13,10 @@ from lbrs.experiments import data, sweep
 from lbrs.experiments.runs import BookError, Ending
 from lbrs.website import build as book
 
-RUNS = "".join(f"{name}: {{source: a.md, profiles: {{quick: {{}}, paper: {{}}}}}}\n" for name in ("spiral", "digits", "mnist"))
+RUNS = "".join(
+    f"{name}: {{source: a.md, profiles: {{quick: {{}}, paper: {{}}}}}}\n"
+    for name in ("spiral", "digits", "mnist")
+)
 
 
 @pytest.fixture
@@ -52,21 +55,49 @@ def test_every_run_is_executed_with_the_defaults(project, calls):
     result = lbrs("run")
     assert result.exit_code == 0
     assert calls.made == [(name, "quick", 0, "auto") for name in ("spiral", "digits", "mnist")]
-    assert result.stdout.splitlines() == ["spiral  re-run in 0 s", "digits  re-run in 0 s", "mnist   re-run in 0 s"]
+    assert result.stdout.splitlines() == [
+        "spiral  re-run in 0 s",
+        "digits  re-run in 0 s",
+        "mnist   re-run in 0 s",
+    ]
 
 
 def test_the_options_reach_the_runs_asked_for_once_each(project, calls):
-    assert lbrs("run", "mnist", "spiral", "mnist", "--profile", "paper", "--seed", "3", "--device", "cpu").exit_code == 0
+    assert (
+        lbrs(
+            "run",
+            "mnist",
+            "spiral",
+            "mnist",
+            "--profile",
+            "paper",
+            "--seed",
+            "3",
+            "--device",
+            "cpu",
+        ).exit_code
+        == 0
+    )
     assert calls.made == [("mnist", "paper", 3, "cpu"), ("spiral", "paper", 3, "cpu")]
 
 
 def test_a_run_from_the_published_record_is_no_failure(project, calls):
     calls.answers["mnist"] = Ending("mnist", False, "no images in\nthe folder")
     result = lbrs("run", "mnist")
-    assert (result.exit_code, result.stdout) == (0, "mnist  taken from the published record: no images in the folder\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "mnist  taken from the published record: no images in the folder\n",
+    )
 
 
-@pytest.mark.parametrize("error", [BookError("notebooks/a.md failed\nRuntimeError: so"), ValueError("RuntimeError: so"), OSError("RuntimeError: so")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BookError("notebooks/a.md failed\nRuntimeError: so"),
+        ValueError("RuntimeError: so"),
+        OSError("RuntimeError: so"),
+    ],
+)
 def test_the_others_go_on_after_a_failure(project, calls, error):
     calls.answers["spiral"] = error
     result = lbrs("run")
@@ -82,7 +113,9 @@ def test_an_unknown_run_is_refused_before_any_work(project, calls):
     assert "unknown run 'minst'; known are spiral, digits, mnist" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--profile", "fast"), ("--seed", "-1"), ("--seed", "x"), ("--colour",)])
+@pytest.mark.parametrize(
+    "arguments", [("--profile", "fast"), ("--seed", "-1"), ("--seed", "x"), ("--colour",)]
+)
 def test_a_wrong_option_is_refused(project, calls, arguments):
     assert (lbrs("run", *arguments).exit_code, calls.made) == (2, [])
 
@@ -114,7 +147,10 @@ def test_an_interrupt_tells_what_was_done_and_how_to_go_on(project, calls):
 def build(monkeypatch, project, *, ending=None, error=None):
     """`lbrs build` where one run and one chapter are stale."""
     index = project / "_build/html/index.html"
-    jobs = [book.Job("mnist", project, project, project, {"run": "mnist"}), book.Job("book/theory", project, project, project, {})]
+    jobs = [
+        book.Job("mnist", project, project, project, {"run": "mnist"}),
+        book.Job("book/theory", project, project, project, {}),
+    ]
     rendered = []
 
     def perform(job):
@@ -131,7 +167,11 @@ def build(monkeypatch, project, *, ending=None, error=None):
 def test_build_executes_what_is_stale_and_tells_where_the_site_is(project, monkeypatch):
     result, index, rendered = build(monkeypatch, project, ending=Ending("mnist", True, ""))
     assert (result.exit_code, rendered) == (0, [project])
-    assert result.stdout.splitlines() == ["mnist        re-run in 0 s", "book/theory  executed in 0 s", str(index)]
+    assert result.stdout.splitlines() == [
+        "mnist        re-run in 0 s",
+        "book/theory  executed in 0 s",
+        str(index),
+    ]
 
 
 def test_build_makes_no_site_after_a_failure(project, monkeypatch):
@@ -190,19 +230,52 @@ def swept(project, monkeypatch):
 def test_a_sweep_tells_the_end_of_each_task_and_a_summary(project, swept):
     result = lbrs("sweep", "spiral", "digits", "--seeds", "0-1")
     assert (result.exit_code, result.stderr) == (0, "")
-    lines = [f"{run}-quick-{end}" for run in ("spiral", "digits") for end in ("0  computed in 3 s", "1  recorded already")]
-    assert result.stdout.splitlines() == [*lines, "4 tasks: 2 recorded already, 2 computed, 0 failed"]
-    (_, places, options), = swept
-    assert places == (project / "_build/records", project / "_build/sweep") and options == {"scheduler": None, "workers": None}
+    lines = [
+        f"{run}-quick-{end}"
+        for run in ("spiral", "digits")
+        for end in ("0  computed in 3 s", "1  recorded already")
+    ]
+    assert result.stdout.splitlines() == [
+        *lines,
+        "4 tasks: 2 recorded already, 2 computed, 0 failed",
+    ]
+    ((_, places, options),) = swept
+    assert places == (project / "_build/records", project / "_build/sweep") and options == {
+        "scheduler": None,
+        "workers": None,
+    }
 
 
 def test_the_options_of_a_sweep_reach_it(project, swept):
-    result = lbrs("sweep", "mnist", "--profile", "paper", "--seeds", "7", "--set", "epochs=3,5", "--folder", "there", "--device", "cpu", "--workers", "2")
+    result = lbrs(
+        "sweep",
+        "mnist",
+        "--profile",
+        "paper",
+        "--seeds",
+        "7",
+        "--set",
+        "epochs=3,5",
+        "--folder",
+        "there",
+        "--device",
+        "cpu",
+        "--workers",
+        "2",
+    )
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [f"epochs={epochs}/mnist-paper-7  failed: no luck" for epochs in (3, 5)]
-    (tasks, places, options), = swept
-    assert [(task.config.epochs, task.profile, task.device) for task in tasks] == [(3, "paper", "cpu"), (5, "paper", "cpu")]
-    assert places == (Path("there"), project / "_build/sweep") and options == {"scheduler": None, "workers": 2}
+    assert result.stderr.splitlines() == [
+        f"epochs={epochs}/mnist-paper-7  failed: no luck" for epochs in (3, 5)
+    ]
+    ((tasks, places, options),) = swept
+    assert [(task.config.epochs, task.profile, task.device) for task in tasks] == [
+        (3, "paper", "cpu"),
+        (5, "paper", "cpu"),
+    ]
+    assert places == (Path("there"), project / "_build/sweep") and options == {
+        "scheduler": None,
+        "workers": 2,
+    }
     lbrs("sweep", "mnist", "--scheduler", "tcp://somewhere:8786")
     assert swept[1][2] == {"scheduler": "tcp://somewhere:8786", "workers": None}
 
@@ -228,21 +301,40 @@ def test_an_interrupt_that_falls_into_a_finalizer_ends_a_sweep_too(swept, monkey
     before = signal.getsignal(signal.SIGINT)
     result = lbrs("sweep", "spiral", "--seeds", "2-5")
     assert result.exit_code == 130 and "Interrupted. The same command continues" in result.stderr
-    assert result.stdout.splitlines() == [f"spiral-quick-{seed}  computed in 3 s" for seed in (2, 3)]
+    assert result.stdout.splitlines() == [
+        f"spiral-quick-{seed}  computed in 3 s" for seed in (2, 3)
+    ]
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    (("spirla",), "unknown run 'spirla'"), (("--seeds", "3-1"), "seeds must be numbers and ranges"), (("--set", "epochs"), "got 'epochs'"),
-    (("--set", "epoch=3"), "unknown parameter 'epoch'"), (("--scheduler", "tcp://a:1", "--workers", "2"), "--workers is for a cluster on this machine"),
-    (("--workers", "0"), "--workers"), (("--profile", "fast"), "fast")])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("spirla",), "unknown run 'spirla'"),
+        (("--seeds", "3-1"), "seeds must be numbers and ranges"),
+        (("--set", "epochs"), "got 'epochs'"),
+        (("--set", "epoch=3"), "unknown parameter 'epoch'"),
+        (
+            ("--scheduler", "tcp://a:1", "--workers", "2"),
+            "--workers is for a cluster on this machine",
+        ),
+        (("--workers", "0"), "--workers"),
+        (("--profile", "fast"), "fast"),
+    ],
+)
 def test_a_wrong_sweep_is_refused_before_any_work(swept, arguments, said):
     result = lbrs("sweep", *arguments)
     assert (result.exit_code, swept) == (2, [])
     assert said in result.stderr
 
 
-@pytest.mark.parametrize(("error", "code", "said"), [(sweep.SweepError("no scheduler"), 1, "no scheduler\n"), (KeyboardInterrupt(), 130, "continues where this")])
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (sweep.SweepError("no scheduler"), 1, "no scheduler\n"),
+        (KeyboardInterrupt(), 130, "continues where this"),
+    ],
+)
 def test_a_sweep_that_cannot_go_on_says_why(swept, monkeypatch, error, code, said):
     def stopped(*arguments, **options):
         yield from ()
@@ -260,6 +352,22 @@ def test_each_command_explains_itself(command):
 
 
 def test_help_loads_nothing_heavy():
-    heavy = ("papermill", "jupytext", "nbformat", "jupyter_book", "torchvision", "matplotlib", "sklearn", "torch", "dask", "distributed")
+    heavy = (
+        "papermill",
+        "jupytext",
+        "nbformat",
+        "jupyter_book",
+        "torchvision",
+        "matplotlib",
+        "sklearn",
+        "torch",
+        "dask",
+        "distributed",
+    )
     code = f"import sys, lbrs.cli; print([name for name in {heavy!r} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

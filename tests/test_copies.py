@@ -35,7 +35,9 @@ def constants(cast):
     return given, MulticlassLocallyBiased(lambda x: x, *given, 0.5)
 
 
-@pytest.mark.parametrize("cast", [np.array, lambda v: torch.tensor(v, dtype=torch.float64)], ids=["numpy", "torch"])
+@pytest.mark.parametrize(
+    "cast", [np.array, lambda v: torch.tensor(v, dtype=torch.float64)], ids=["numpy", "torch"]
+)
 @pytest.mark.parametrize("make", [linear, classes, constants])
 @pytest.mark.parametrize("used", [False, True])
 def test_arrays_changed_after_construction_change_nothing(make, cast, used):

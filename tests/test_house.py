@@ -60,9 +60,16 @@ def imported(node: ast.Import | ast.ImportFrom, name: str, known: dict[str, Path
         asked = {alias.name for alias in node.names}
     else:
         package = name if known[name].name == "__init__.py" else name.rpartition(".")[0]
-        base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+        base = (
+            ".".join(package.split(".")[: len(package.split(".")) - node.level + 1])
+            if node.level
+            else ""
+        )
         home = ".".join(filter(None, (base, node.module)))
-        asked = {f"{home}.{alias.name}" if f"{home}.{alias.name}" in known else home for alias in node.names}
+        asked = {
+            f"{home}.{alias.name}" if f"{home}.{alias.name}" in known else home
+            for alias in node.names
+        }
     return {one for one in asked if one in known}
 
 
@@ -83,8 +90,12 @@ def wing(module: str) -> str:
 
 def violations(root: Path = ROOT) -> list[str]:
     """Imports, inside functions too, that the rule does not allow."""
-    return [f"{name} imports {one}" for name, used in uses(True, root).items()
-            for one in sorted(used) if wing(one) not in MAY_USE[wing(name)]]
+    return [
+        f"{name} imports {one}"
+        for name, used in uses(True, root).items()
+        for one in sorted(used)
+        if wing(one) not in MAY_USE[wing(name)]
+    ]
 
 
 def circles(within: bool, root: Path = ROOT) -> list[set[str]]:
@@ -94,7 +105,11 @@ def circles(within: bool, root: Path = ROOT) -> list[set[str]]:
         packages = {one.rsplit(".", depth)[0] for one in used for depth in range(1, one.count("."))}
         used |= {one for one in packages if not name.startswith(f"{one}.") and one != name}
     reached = {name: reach(graph, name) for name in graph}
-    found = {frozenset({name} | {one for one in reached[name] if name in reached[one]}) for name in graph if name in reached[name]}
+    found = {
+        frozenset({name} | {one for one in reached[name] if name in reached[one]})
+        for name in graph
+        if name in reached[name]
+    }
     return sorted((set(circle) for circle in found), key=sorted)
 
 
@@ -136,21 +151,41 @@ def small(tmp_path):
 
 
 def test_what_breaks_the_rule_is_found(small):
-    root = small(norms="def f():\n    from lbrs.pages import text\n", pages__in_text="import lbrs.norms\nfrom lbrs import norms",
-                 experiments__in_runs="from ..pages.text import table", proofs__in_check="from lbrs import norms", website__in_build="from lbrs.pages.text import a")
-    assert violations(root) == ["lbrs.experiments.runs imports lbrs.pages.text", "lbrs.norms imports lbrs.pages.text",
-                                "lbrs.proofs.check imports lbrs.norms", "lbrs.website.build imports lbrs.pages.text"]
+    root = small(
+        norms="def f():\n    from lbrs.pages import text\n",
+        pages__in_text="import lbrs.norms\nfrom lbrs import norms",
+        experiments__in_runs="from ..pages.text import table",
+        proofs__in_check="from lbrs import norms",
+        website__in_build="from lbrs.pages.text import a",
+    )
+    assert violations(root) == [
+        "lbrs.experiments.runs imports lbrs.pages.text",
+        "lbrs.norms imports lbrs.pages.text",
+        "lbrs.proofs.check imports lbrs.norms",
+        "lbrs.website.build imports lbrs.pages.text",
+    ]
 
 
 def test_what_the_rule_allows_is_not(small):
-    root = small(norms="from lbrs import _checks\nif TYPE_CHECKING:\n    from lbrs.pages import text", _checks="", cli="from lbrs.pages.text import table",
-                 experiments__in_runs="from lbrs import norms\nfrom . import data", experiments__in_data="import lbrs.norms", pages__in_text="from lbrs.experiments import runs",
-                 proofs__in_check="import ast", proofs__in_paper="from lbrs.proofs.check import step")
+    root = small(
+        norms="from lbrs import _checks\nif TYPE_CHECKING:\n    from lbrs.pages import text",
+        _checks="",
+        cli="from lbrs.pages.text import table",
+        experiments__in_runs="from lbrs import norms\nfrom . import data",
+        experiments__in_data="import lbrs.norms",
+        pages__in_text="from lbrs.experiments import runs",
+        proofs__in_check="import ast",
+        proofs__in_paper="from lbrs.proofs.check import step",
+    )
     assert not violations(root) and not circles(True, root)
 
 
 def test_circles_are_found(small):
-    root = small(norms="from lbrs.scores.base import Score", scores__in_base="def f():\n    from lbrs import norms\n", scores__in_cohen="import lbrs.scores.base")
+    root = small(
+        norms="from lbrs.scores.base import Score",
+        scores__in_base="def f():\n    from lbrs import norms\n",
+        scores__in_cohen="import lbrs.scores.base",
+    )
     assert not circles(False, root)
     assert circles(True, root) == [{"lbrs.norms", "lbrs.scores.base"}]
     (root / "lbrs/scores/__init__.py").write_text("from lbrs.scores import cohen")
@@ -162,13 +197,19 @@ def test_no_room_is_crowded_and_no_module_too_long():
     every = modules()
     for folder in {path.parent for path in every.values()}:
         assert len(list(folder.glob("*.py"))) <= 16, folder
-    long = tuple(path.relative_to(ROOT).as_posix() for path in every.values() if len(path.read_text(encoding="utf-8").splitlines()) > 300)
+    long = tuple(
+        path.relative_to(ROOT).as_posix()
+        for path in every.values()
+        if len(path.read_text(encoding="utf-8").splitlines()) > 300
+    )
     assert long == TOO_LONG
 
 
 def test_every_folder_of_the_package_is_a_package_with_a_docstring():
     for folder in {path.parent for path in modules().values()}:
-        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))), folder
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))), (
+            folder
+        )
 
 
 def test_tests_mirror_the_rooms():
@@ -179,14 +220,32 @@ def test_tests_mirror_the_rooms():
 def test_a_wheel_holds_the_whole_tree(tmp_path):
     """Built in a copy, as the build leaves folders behind."""
     pytest.importorskip("setuptools")
-    tree = [path.relative_to(ROOT) for path in (ROOT / "lbrs").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    tree = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "lbrs").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
     for path in (*tree, *map(Path, ("pyproject.toml", "README.md", "LICENSE"))):
         (tmp_path / "copy" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "copy" / path).write_bytes((ROOT / path).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", ".", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        ".",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, cwd=tmp_path / "copy", capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
-        held = {name for name in content.namelist() if not name.partition("/")[0].endswith(".dist-info")}
+        held = {
+            name for name in content.namelist() if not name.partition("/")[0].endswith(".dist-info")
+        }
     assert held == {path.as_posix() for path in tree}

@@ -19,14 +19,27 @@ from lbrs.montecarlo import (
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-STREAMS = {"uniform": (lambda rng, shape: rng.random(shape), 0.5), "bernoulli": (lambda rng, shape: 1.0 * (rng.random(shape) < 0.2), 0.2),
-           "rare": (lambda rng, shape: 1.0 * (rng.random(shape) < 0.01), 0.01), "near-constant": (lambda rng, shape: 0.7 + 1e-3 * rng.random(shape), 0.7005),
-           "constant": (lambda rng, shape: np.full(shape, 0.25), 0.25)}
+STREAMS = {
+    "uniform": (lambda rng, shape: rng.random(shape), 0.5),
+    "bernoulli": (lambda rng, shape: 1.0 * (rng.random(shape) < 0.2), 0.2),
+    "rare": (lambda rng, shape: 1.0 * (rng.random(shape) < 0.01), 0.01),
+    "near-constant": (lambda rng, shape: 0.7 + 1e-3 * rng.random(shape), 0.7005),
+    "constant": (lambda rng, shape: np.full(shape, 0.25), 0.25),
+}
 
 
 def intervals(values, error):
     """All intervals of the empirical-Bernstein sequence of Waudby-Smith and Ramdas (2024, Theorem 2), one number at a time."""
-    mean, variance, total, squares, weights, weighted, cost, result = 0.5, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0, []
+    mean, variance, total, squares, weights, weighted, cost, result = (
+        0.5,
+        0.25,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        [],
+    )
     for t, value in enumerate(values, 1):
         bet = min(math.sqrt(2 * math.log(2 / error) / (variance * t * math.log(1 + t))), 3 / 4)
         cost += 4 * (value - mean) ** 2 * (-math.log(1 - bet) - bet) / 4
@@ -57,14 +70,20 @@ def test_all_intervals_hold_the_mean_at_all_times(name, rng):
 
 @pytest.mark.parametrize("name", STREAMS)
 @pytest.mark.parametrize("error", [0.3, 0.001])
-@pytest.mark.parametrize("cuts", [[120], list(range(1, 121)), [1, 17, 64, 120]], ids=["at once", "one by one", "batches"])
+@pytest.mark.parametrize(
+    "cuts", [[120], list(range(1, 121)), [1, 17, 64, 120]], ids=["at once", "one by one", "batches"]
+)
 def test_intervals_equal_the_formula_however_the_stream_is_cut(name, error, cuts, rng):
     values = STREAMS[name][0](rng, (3, 120))
     sequence = feed(values, error, cuts)
     for k in range(3):
         shown = intervals(values[k], error)[np.array(cuts) - 1]
-        assert sequence.lower[k].item() == pytest.approx(max(0, shown[:, 0].max()), rel=1e-12, abs=1e-12)
-        assert sequence.upper[k].item() == pytest.approx(min(1, shown[:, 1].min()), rel=1e-12, abs=1e-12)
+        assert sequence.lower[k].item() == pytest.approx(
+            max(0, shown[:, 0].max()), rel=1e-12, abs=1e-12
+        )
+        assert sequence.upper[k].item() == pytest.approx(
+            min(1, shown[:, 1].min()), rel=1e-12, abs=1e-12
+        )
     np.testing.assert_allclose(sequence.mean, values.mean(1), rtol=1e-12)
     assert sequence.count == 120
 
@@ -75,13 +94,24 @@ def test_intervals_shrink_toward_the_mean(rng):
         sequence.update(torch.from_numpy(rng.random((5, 500))))
         widths.append(sequence.upper - sequence.lower)
     widths = torch.stack(widths)
-    assert (widths.diff(dim=0) <= 0).all() and (widths[0] < 0.25).all() and (widths[-1] < 0.07).all()
+    assert (
+        (widths.diff(dim=0) <= 0).all() and (widths[0] < 0.25).all() and (widths[-1] < 0.07).all()
+    )
 
 
 def test_interval_is_narrower_for_less_spread_and_for_more_error(rng):
     noise = rng.random((1, 400))
-    width = {(scale, error): (lambda s: (s.upper - s.lower).item())(feed(0.5 + scale * (noise - 0.5), error, [400])) for scale in (0.1, 1) for error in (0.01, 0.2)}
-    assert width[0.1, 0.2] < width[0.1, 0.01] < width[1, 0.01] and width[0.1, 0.2] < width[1, 0.2] < width[1, 0.01]
+    width = {
+        (scale, error): (lambda s: (s.upper - s.lower).item())(
+            feed(0.5 + scale * (noise - 0.5), error, [400])
+        )
+        for scale in (0.1, 1)
+        for error in (0.01, 0.2)
+    }
+    assert (
+        width[0.1, 0.2] < width[0.1, 0.01] < width[1, 0.01]
+        and width[0.1, 0.2] < width[1, 0.2] < width[1, 0.01]
+    )
 
 
 def test_mirrored_stream_has_the_mirrored_interval(rng):
@@ -104,7 +134,11 @@ def test_streams_do_not_affect_each_other(rng):
 
 def test_nothing_is_known_before_the_first_number():
     sequence = ConfidenceSequence(2, 0.05)
-    assert sequence.lower.tolist() == [0, 0] and sequence.upper.tolist() == [1, 1] and sequence.count == 0
+    assert (
+        sequence.lower.tolist() == [0, 0]
+        and sequence.upper.tolist() == [1, 1]
+        and sequence.count == 0
+    )
 
 
 def signs(draw, n, **options):
@@ -120,29 +154,53 @@ def signs(draw, n, **options):
 
 def test_decided_signs_are_wrong_at_most_as_often_as_stated(rng):
     means = np.tile([-0.3, 0.02, 0.15, -0.9], 300)
-    estimate, _ = signs(lambda rows, m: np.where(rng.random((len(rows), m)) < (1 + means[rows, None]) / 2, 1.0, -1.0), 1200, samples=3000, error=0.05)
+    estimate, _ = signs(
+        lambda rows, m: np.where(
+            rng.random((len(rows), m)) < (1 + means[rows, None]) / 2, 1.0, -1.0
+        ),
+        1200,
+        samples=3000,
+        error=0.05,
+    )
     wrong = (estimate.sign.numpy() != np.sign(means)) & estimate.decided.numpy()
-    assert estimate.decided[0::4].all() and estimate.decided[3::4].all() and not estimate.decided.all()
+    assert (
+        estimate.decided[0::4].all() and estimate.decided[3::4].all() and not estimate.decided.all()
+    )
     assert all(wrong[k::4].sum() <= binom.ppf(1 - 1e-6, 300, 0.05) for k in range(4))
 
 
 @pytest.mark.parametrize("samples", [1, 10, 16, 50, 1000])
 def test_no_stream_is_drawn_from_more_than_allowed_or_than_reported(samples, rng):
-    estimate, drawn = signs(lambda rows, m: rng.uniform(-1, 1, (len(rows), m)) * 0.3 + 0.1, 50, samples=samples, error=0.01)
-    assert torch.equal(estimate.used, drawn) and (drawn <= samples).all() and (drawn[~estimate.decided] == samples).all()
+    estimate, drawn = signs(
+        lambda rows, m: rng.uniform(-1, 1, (len(rows), m)) * 0.3 + 0.1,
+        50,
+        samples=samples,
+        error=0.01,
+    )
+    assert (
+        torch.equal(estimate.used, drawn)
+        and (drawn <= samples).all()
+        and (drawn[~estimate.decided] == samples).all()
+    )
 
 
 def fortunes(values, error):
     """The signs decided by the two gamblers, one number at a time, and when (0: never)."""
     for t in range(1, len(values) + 1):
         for side in (1, -1):
-            if sum(np.prod(1 + side * c * values[:t]) for c in SignTest.STAKES) / len(SignTest.STAKES) >= 1 / error:
+            if (
+                sum(np.prod(1 + side * c * values[:t]) for c in SignTest.STAKES)
+                / len(SignTest.STAKES)
+                >= 1 / error
+            ):
                 return side, t
     return 0, 0
 
 
 @pytest.mark.parametrize("mean", [-0.9, -0.3, 0.0, 0.4, 1.0])
-@pytest.mark.parametrize("cuts", [[150], list(range(1, 151)), [8, 70, 150]], ids=["at once", "one by one", "batches"])
+@pytest.mark.parametrize(
+    "cuts", [[150], list(range(1, 151)), [8, 70, 150]], ids=["at once", "one by one", "batches"]
+)
 def test_the_sign_test_is_the_formula_however_the_stream_is_cut(mean, cuts, rng):
     values = (mean + 0.4 * rng.uniform(-1, 1, (6, 150))).clip(-1, 1)
     test, found = SignTest(6, 0.01), []
@@ -150,8 +208,14 @@ def test_the_sign_test_is_the_formula_however_the_stream_is_cut(mean, cuts, rng)
         found.append(test.update(torch.from_numpy(batch)).numpy())
     for place, stream in enumerate(values):
         for cut, signs_ in zip(cuts, found, strict=True):
-            plus, minus = (np.mean([np.prod(1 + side * c * stream[:cut]) for c in SignTest.STAKES]) * 0.01 for side in (1, -1))
-            assert signs_[place] == int(plus >= 1) - int(minus >= 1) or min(abs(plus - 1), abs(minus - 1)) < 1e-9
+            plus, minus = (
+                np.mean([np.prod(1 + side * c * stream[:cut]) for c in SignTest.STAKES]) * 0.01
+                for side in (1, -1)
+            )
+            assert (
+                signs_[place] == int(plus >= 1) - int(minus >= 1)
+                or min(abs(plus - 1), abs(minus - 1)) < 1e-9
+            )
     if mean == 1.0:
         assert fortunes(np.ones(20), 0.01) == (1, SignTest(1, 0.01).least)
 
@@ -160,7 +224,12 @@ def test_the_sign_test_is_the_formula_however_the_stream_is_cut(mean, cuts, rng)
 def test_the_sign_test_is_wrong_at_most_as_often_as_stated_at_any_time(mean, rng):
     test, ever = SignTest(2000, 0.1), torch.zeros(2000, dtype=torch.bool)
     for _ in range(60):
-        ever |= test.update(torch.from_numpy(np.where(rng.random((2000, 5)) < (1 + mean) / 2, 1.0, -1.0))) > 0
+        ever |= (
+            test.update(
+                torch.from_numpy(np.where(rng.random((2000, 5)) < (1 + mean) / 2, 1.0, -1.0))
+            )
+            > 0
+        )
     assert ever.sum() <= binom.ppf(1 - 1e-6, 2000, 0.1)
 
 
@@ -175,9 +244,18 @@ def test_streams_of_a_sign_test_do_not_affect_each_other(rng):
 
 def test_clear_signs_need_fewer_numbers(rng):
     means = np.repeat([0.9, 0.3, 0.1], 50)
-    estimate, _ = signs(lambda rows, m: means[rows, None] + 0.1 * rng.uniform(-1, 1, (len(rows), m)), 150, samples=5000, error=0.01)
+    estimate, _ = signs(
+        lambda rows, m: means[rows, None] + 0.1 * rng.uniform(-1, 1, (len(rows), m)),
+        150,
+        samples=5000,
+        error=0.01,
+    )
     used = estimate.used.reshape(3, 50).mean(1)
-    assert estimate.decided.all() and (estimate.sign == 1).all() and used[0] <= used[1] < used[2] < 1000
+    assert (
+        estimate.decided.all()
+        and (estimate.sign == 1).all()
+        and used[0] <= used[1] < used[2] < 1000
+    )
 
 
 def test_mean_is_the_average_of_what_was_drawn(rng):
@@ -190,13 +268,19 @@ def test_mean_is_the_average_of_what_was_drawn(rng):
         return values
 
     estimate, _ = signs(draw, 20, samples=300, error=0.2)
-    np.testing.assert_allclose(estimate.mean, [np.mean(numbers) for numbers in seen], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        estimate.mean, [np.mean(numbers) for numbers in seen], rtol=0, atol=1e-12
+    )
     left = ~estimate.decided
-    assert torch.equal(estimate.sign[left], torch.where(estimate.mean[left] >= 0, 1.0, -1.0).double())
+    assert torch.equal(
+        estimate.sign[left], torch.where(estimate.mean[left] >= 0, 1.0, -1.0).double()
+    )
 
 
 def test_mean_zero_stays_undecided(rng):
-    estimate, _ = signs(lambda rows, m: rng.choice([-1.0, 1.0], (len(rows), m)), 500, samples=1000, error=0.02)
+    estimate, _ = signs(
+        lambda rows, m: rng.choice([-1.0, 1.0], (len(rows), m)), 500, samples=1000, error=0.02
+    )
     assert estimate.decided.sum() <= binom.ppf(1 - 1e-6, 500, 0.02)
     exact, _ = signs(lambda rows, m: np.zeros((len(rows), m)), 3, samples=1000, error=0.02)
     assert not exact.decided.any() and (exact.sign == 1).all() and (exact.used == 1000).all()
@@ -204,7 +288,9 @@ def test_mean_zero_stays_undecided(rng):
 
 def test_no_streams_give_no_signs():
     estimate, _ = signs(lambda rows, m: np.zeros((len(rows), m)), 0, samples=10, error=0.1)
-    assert len(estimate.sign) == len(estimate.mean) == len(estimate.decided) == len(estimate.used) == 0
+    assert (
+        len(estimate.sign) == len(estimate.mean) == len(estimate.decided) == len(estimate.used) == 0
+    )
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
@@ -212,13 +298,19 @@ def test_clopper_pearson_equals_scipy(confidence):
     for n in (1, 7, 200):
         for k in range(n + 1):
             expected = binomtest(k, n).proportion_ci(confidence, "exact")
-            assert clopper_pearson(k, n, confidence) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-12)
+            assert clopper_pearson(k, n, confidence) == pytest.approx(
+                (expected.low, expected.high), rel=1e-9, abs=1e-12
+            )
 
 
 @pytest.mark.parametrize("p", [0.01, 0.3, 0.5])
 def test_clopper_pearson_holds_the_chance_as_often_as_stated(p):
     n = 60
-    held = sum(binom.pmf(k, n, p) for k in range(n + 1) if clopper_pearson(k, n, 0.9)[0] <= p <= clopper_pearson(k, n, 0.9)[1])
+    held = sum(
+        binom.pmf(k, n, p)
+        for k in range(n + 1)
+        if clopper_pearson(k, n, 0.9)[0] <= p <= clopper_pearson(k, n, 0.9)[1]
+    )
     assert 0.9 <= held < 1
 
 
@@ -232,7 +324,9 @@ def test_clopper_pearson_of_failures_is_the_mirror_of_successes():
 def test_the_bernstein_bounds_hold_the_mean_as_often_as_stated_and_are_the_formula(name, rng):
     draw, mean = STREAMS[name]
     values = draw(rng, (2000, 200))
-    low, high = empirical_bernstein(torch.from_numpy(values.sum(1)), torch.from_numpy((values**2).sum(1)), 200, 0.1)
+    low, high = empirical_bernstein(
+        torch.from_numpy(values.sum(1)), torch.from_numpy((values**2).sum(1)), 200, 0.1
+    )
     assert ((low > mean) | (high < mean)).sum() <= binom.ppf(1 - 1e-6, 2000, 0.1)
     width = np.sqrt(2 * values.var(1, ddof=1) * math.log(40) / 200) + 7 * math.log(40) / (3 * 199)
     np.testing.assert_allclose(low, np.maximum(values.mean(1) - width, 0), rtol=0, atol=1e-6)
@@ -243,10 +337,16 @@ def test_the_bernstein_bounds_shrink_faster_for_less_spread():
     widths = {}
     for spread in (0.0, 0.25):
         for n in (100, 10_000):
-            total, squares = torch.tensor([0.5 * n], dtype=torch.float64), torch.tensor([0.25 * n + spread * (n - 1)], dtype=torch.float64)
+            total, squares = (
+                torch.tensor([0.5 * n], dtype=torch.float64),
+                torch.tensor([0.25 * n + spread * (n - 1)], dtype=torch.float64),
+            )
             low, high = empirical_bernstein(total, squares, n, 0.01)
             widths[spread, n] = (high - low).item()
-    assert widths[0.0, 10_000] < widths[0.25, 10_000] / 8 and widths[0.0, 10_000] < widths[0.0, 100] / 90
+    assert (
+        widths[0.0, 10_000] < widths[0.25, 10_000] / 8
+        and widths[0.0, 10_000] < widths[0.0, 100] / 90
+    )
 
 
 def constant(value, dtype):

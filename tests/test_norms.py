@@ -34,7 +34,11 @@ def vectors(rng):
     result = []
     for d in range(1, 7):
         v = rng.normal(size=(40, d)) * (rng.random((40, d)) < 0.7)
-        result.append(torch.from_numpy(np.vstack([v, np.eye(d), np.ones((1, d)), -np.ones((1, d)), np.zeros((1, d))])))
+        result.append(
+            torch.from_numpy(
+                np.vstack([v, np.eye(d), np.ones((1, d)), -np.ones((1, d)), np.zeros((1, d))])
+            )
+        )
     return result
 
 
@@ -86,7 +90,9 @@ def test_norm_dual_and_their_pairing_converge_as_p_goes_to_the_ends(p, limit, ve
         torch.testing.assert_close(limit(m), 1.0 * (v != 0).any(1).double(), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize(("p", "q"), [(1, math.inf), (math.inf, 1), (2, 2), (3, 1.5), (1.5, 3), (4, 4 / 3)])
+@pytest.mark.parametrize(
+    ("p", "q"), [(1, math.inf), (math.inf, 1), (2, 2), (3, 1.5), (1.5, 3), (4, 4 / 3)]
+)
 def test_dual_exponents_add_up_to_one(p, q):
     assert Norm(p).dual.p == pytest.approx(q, rel=1e-15)
 
@@ -112,7 +118,9 @@ def test_maximizer_has_norm_one_and_attains_the_dual_norm(norm, vectors):
 def test_maximizer_ignores_the_length_and_follows_the_sign(norm, vectors):
     for v in vectors:
         for c in SCALES:
-            torch.testing.assert_close(norm.maximizer(-c * v), -norm.maximizer(v), rtol=1e-12, atol=0)
+            torch.testing.assert_close(
+                norm.maximizer(-c * v), -norm.maximizer(v), rtol=1e-12, atol=0
+            )
 
 
 def test_dual_norm_is_the_largest_pairing_over_the_unit_sphere(norm, rng):
@@ -200,7 +208,13 @@ def test_the_rounding_covers_the_dual_exponent(rng):
 
 
 def test_rounding_grows_with_the_dimension_and_with_the_type_and_is_zero_in_linf():
-    assert LINF.rounding(784) == 0 < L2.rounding(1) < L2.rounding(784) < L2.rounding(784, torch.float32)
+    assert (
+        LINF.rounding(784)
+        == 0
+        < L2.rounding(1)
+        < L2.rounding(784)
+        < L2.rounding(784, torch.float32)
+    )
     assert L2.rounding(784, torch.float32) == L2.rounding(784) * 2**29
 
 
@@ -238,7 +252,9 @@ def test_upper_bounds_hold_for_vectors_that_were_rounded_differences(norm, rng):
     for d in (1, 2, 3) * 30:
         a, b = (rng.normal(size=d) * 10.0 ** rng.uniform(-3, 3, d) for _ in range(2))
         with mpmath.workdps(60):
-            exact = [mpmath.mpf(x) - mpmath.mpf(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+            exact = [
+                mpmath.mpf(x) - mpmath.mpf(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)
+            ]
             top = max(abs(x) for x in exact)
             p = mpmath.mpf(norm.p)
             unit = [abs(x) / top for x in exact]
@@ -263,14 +279,34 @@ def test_certificates_for_every_exponent_are_the_formula_from_below(p, scale, rn
     """Theorem A, and Theorem B for a linear score, in 60 digits."""
     points, labels = rng.random((8, 20)) * scale, np.array([1.0, -1.0] * 4)
     x, a = rng.random((3, 20)) * scale, rng.normal(size=20)
-    oracle, norm, dual = NearestNeighborOracle(points, labels), Norm(p), exact_dual(p) if p > 1 else mpmath.inf
+    oracle, norm, dual = (
+        NearestNeighborOracle(points, labels),
+        Norm(p),
+        exact_dual(p) if p > 1 else mpmath.inf,
+    )
     own = LocallyBiased(LinearScore(a), oracle, 0.0, norm).certify(x).radius
-    for z, label, found, boundary in zip(x, oracle.label(x).tolist(), oracle.radius(x, norm).tolist(), own.tolist(), strict=True):
+    for z, label, found, boundary in zip(
+        x, oracle.label(x).tolist(), oracle.radius(x, norm).tolist(), own.tolist(), strict=True
+    ):
         same, other = points[labels == label], points[labels != label]
         with mpmath.workdps(60):
-            rho = {tuple(v): mpmath.fsum((mpmath.mpf(s) - mpmath.mpf(t)) ** 2 for s, t in zip(z.tolist(), v.tolist(), strict=True)) for v in points}
-            expected = min(max((rho[tuple(j)] - rho[tuple(k)]) / 2 / exact_norm(k - j, dual) for k in same) for j in other)
-            linear = abs(mpmath.fsum(mpmath.mpf(s) * mpmath.mpf(t) for s, t in zip(a.tolist(), z.tolist(), strict=True))) / exact_norm(a, dual)
+            rho = {
+                tuple(v): mpmath.fsum(
+                    (mpmath.mpf(s) - mpmath.mpf(t)) ** 2
+                    for s, t in zip(z.tolist(), v.tolist(), strict=True)
+                )
+                for v in points
+            }
+            expected = min(
+                max((rho[tuple(j)] - rho[tuple(k)]) / 2 / exact_norm(k - j, dual) for k in same)
+                for j in other
+            )
+            linear = abs(
+                mpmath.fsum(
+                    mpmath.mpf(s) * mpmath.mpf(t)
+                    for s, t in zip(a.tolist(), z.tolist(), strict=True)
+                )
+            ) / exact_norm(a, dual)
         assert expected * (1 - 1e-9) <= found <= expected
         assert linear * (1 - 1e-9) <= boundary <= linear
 
@@ -329,10 +365,16 @@ def refused():
     }
 
 
-@pytest.mark.parametrize("define", [
-    same_class, lambda: type("Made", (Norm,), {}), lambda: type.__new__(type, "New", (Norm,), {}),
-    lambda: type("Both", (Norm, Silent), {"__call__": lambda self, v: L2(v) / 2}),
-], ids=["class", "type", "type.__new__", "two bases"])
+@pytest.mark.parametrize(
+    "define",
+    [
+        same_class,
+        lambda: type("Made", (Norm,), {}),
+        lambda: type.__new__(type, "New", (Norm,), {}),
+        lambda: type("Both", (Norm, Silent), {"__call__": lambda self, v: L2(v) / 2}),
+    ],
+    ids=["class", "type", "type.__new__", "two bases"],
+)
 def test_a_subclass_of_norm_cannot_be_defined(define):
     with pytest.raises(TypeError, match="^Norm must not be subclassed"):
         define()
@@ -343,8 +385,10 @@ def test_what_only_claims_to_be_a_norm_is_refused(what):
     liar = refused()[what]
     oracle, one = NearestNeighborOracle([[0.0], [4.0]], [1, -1]), torch.ones(1)
     doors = [
-        lambda: as_norm("norm", liar), lambda: LocallyBiased(LinearScore([1.0]), oracle, 0.5, liar),
-        lambda: oracle.radius([[0.0]], liar), lambda: Certificate(one, one, liar, "deterministic", "a", "b"),
+        lambda: as_norm("norm", liar),
+        lambda: LocallyBiased(LinearScore([1.0]), oracle, 0.5, liar),
+        lambda: oracle.radius([[0.0]], liar),
+        lambda: Certificate(one, one, liar, "deterministic", "a", "b"),
         lambda: pgd(lambda x: x.sum(1), torch.ones(1, 1), one, 0.5, liar),
     ]
     for door in doors:
@@ -362,13 +406,23 @@ def test_no_part_of_a_norm_can_be_replaced():
     assert not hasattr(L2, "__dict__")
 
 
-@pytest.mark.parametrize("norm", [Norm(p) for p in EXPONENTS] + [Norm(1e308), LINF, Norm(3).dual], ids=str)
+@pytest.mark.parametrize(
+    "norm", [Norm(p) for p in EXPONENTS] + [Norm(1e308), LINF, Norm(3).dual], ids=str
+)
 def test_every_real_norm_is_admitted(norm):
     assert as_norm("norm", norm) is norm
-    assert LocallyBiased(LinearScore([1.0]), NearestNeighborOracle([[0.0]], [1]), 0, norm).norm == norm
+    assert (
+        LocallyBiased(LinearScore([1.0]), NearestNeighborOracle([[0.0]], [1]), 0, norm).norm == norm
+    )
 
 
 def test_a_norm_prints_enough_digits_to_be_told_from_others():
-    assert [str(Norm(p)) for p in (1 + 1e-12, 1.001, 1e4)] == ["l1.000000000001", "l1.001", "l10000"]
-    with pytest.raises(ValueError, match=r"^p must be a number >= 1 or inf, got 0.9999999999999999"):
+    assert [str(Norm(p)) for p in (1 + 1e-12, 1.001, 1e4)] == [
+        "l1.000000000001",
+        "l1.001",
+        "l10000",
+    ]
+    with pytest.raises(
+        ValueError, match=r"^p must be a number >= 1 or inf, got 0.9999999999999999"
+    ):
         Norm(1 - 2**-53)

@@ -12,14 +12,33 @@ import pytest
 import torch
 
 import lbrs
-from lbrs import L1, L2, LINF, Certificate, ClassOracle, CohenScore, GaussianScore, LinearScore
-from lbrs import LipschitzScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, Norm
-from lbrs import NormalSmoothing, ProbabilityMargin, Score
+from lbrs import (
+    L1,
+    L2,
+    LINF,
+    Certificate,
+    ClassOracle,
+    CohenScore,
+    GaussianScore,
+    LinearScore,
+    LipschitzScore,
+    LocallyBiased,
+    MulticlassLocallyBiased,
+    NearestNeighborOracle,
+    Norm,
+    NormalSmoothing,
+    ProbabilityMargin,
+    Score,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "notebooks").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "book").glob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.md")),
+]
 MODULES = sorted(path.stem for path in (ROOT / "lbrs").glob("[a-z]*.py"))
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DIRECTIVE = re.compile(r"automodule:: (lbrs(?:\.\w+)+)")
@@ -58,7 +77,9 @@ def names_of_page(text: str) -> set[str]:
     for kind, body in BLOCK.findall(text):
         if kind.strip().startswith(CODE):
             body = re.sub(r"\A---\n.*?^---\n|^:[^\n]*\n", "", body, flags=re.MULTILINE | re.DOTALL)
-            found |= names_of_code("\n".join("" if line.startswith(("%", "!")) else line for line in body.split("\n")))
+            found |= names_of_code(
+                "\n".join("" if line.startswith(("%", "!")) else line for line in body.split("\n"))
+            )
     return found.union(*map(names_of_span, SPAN.findall(BLOCK.sub("", text))))
 
 
@@ -66,19 +87,45 @@ WRITTEN = {path: names_of_page(path.read_text(encoding="utf-8")) for path in PAG
 
 
 def python(code: str) -> str:
-    run = subprocess.run([sys.executable, "-W", "error::ImportWarning", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    run = subprocess.run(
+        [sys.executable, "-W", "error::ImportWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert run.returncode == 0, run.stderr
     return run.stdout
 
 
 def test_the_pages_are_read_for_what_they_write():
     text = "a `lbrs.verify(m)` and `curvature.smooth_score(n)`, `report.py`\n```bash\nlbrs.no\n```\n```python\nfrom lbrs.exact.cells import (a,\n b)\nlbrs.c.d(1)\n```\n"
-    assert names_of_page(text) == {"lbrs.verify", "lbrs.curvature.smooth_score", "lbrs.exact.cells.a", "lbrs.exact.cells.b", "lbrs.c", "lbrs.c.d"}
-    assert names_of_page("```{code-cell} ipython3\n:tags: [a]\n\n%matplotlib\nfrom lbrs import L2\n```") == {"lbrs.L2"}
+    assert names_of_page(text) == {
+        "lbrs.verify",
+        "lbrs.curvature.smooth_score",
+        "lbrs.exact.cells.a",
+        "lbrs.exact.cells.b",
+        "lbrs.c",
+        "lbrs.c.d",
+    }
+    assert names_of_page(
+        "```{code-cell} ipython3\n:tags: [a]\n\n%matplotlib\nfrom lbrs import L2\n```"
+    ) == {"lbrs.L2"}
     assert names_of_span("from lbrs.norms import L1, L2") >= {"lbrs.norms.L1", "lbrs.norms.L2"}
     found = set().union(*WRITTEN.values())
-    assert len(found) > 60 and {"lbrs.verify", "lbrs.curvature.smooth_score", "lbrs.curvature.CertifiedLoss", "lbrs.certificates.theorem8",
-                                "lbrs.exact.cells.exact_radii", "lbrs.experiments.records.published_seeds", "lbrs.L2", "lbrs.experiments.data"} <= found
+    assert (
+        len(found) > 60
+        and {
+            "lbrs.verify",
+            "lbrs.curvature.smooth_score",
+            "lbrs.curvature.CertifiedLoss",
+            "lbrs.certificates.theorem8",
+            "lbrs.exact.cells.exact_radii",
+            "lbrs.experiments.records.published_seeds",
+            "lbrs.L2",
+            "lbrs.experiments.data",
+        }
+        <= found
+    )
     assert "lbrs.curvature.smooth_score" in WRITTEN[ROOT / "README.md"]
 
 
@@ -96,9 +143,21 @@ for name in {names!r}:
     assert python(code) == ""
 
 
-@pytest.mark.parametrize("name", ["curvature.smooth_score", "cohen_certificate", "ClassOracle", "exact", "certificates.theorem8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "curvature.smooth_score",
+        "cohen_certificate",
+        "ClassOracle",
+        "exact",
+        "certificates.theorem8",
+    ],
+)
 def test_a_name_works_as_the_first_one(name):
-    assert python(f"import lbrs; print(lbrs.{name}.__name__.split('.')[-1])") == name.split(".")[-1] + "\n"
+    assert (
+        python(f"import lbrs; print(lbrs.{name}.__name__.split('.')[-1])")
+        == name.split(".")[-1] + "\n"
+    )
 
 
 def test_the_names_are_loaded_when_they_are_used_and_not_before():
@@ -109,7 +168,9 @@ def test_the_names_are_loaded_when_they_are_used_and_not_before():
 
 def test_every_public_name_is_listed_once_and_is_the_one_of_its_module():
     assert set(lbrs.__all__) == set(lbrs._HOMES) and len(lbrs.__all__) == len(set(lbrs.__all__))
-    assert {"cohen_certificate", "ClassOracle"} < set(lbrs.__all__) and set(lbrs.__all__) <= set(dir(lbrs))
+    assert {"cohen_certificate", "ClassOracle"} < set(lbrs.__all__) and set(lbrs.__all__) <= set(
+        dir(lbrs)
+    )
     for name in lbrs.__all__:
         module = getattr(lbrs, lbrs._HOMES[name])
         assert getattr(module, name) is getattr(lbrs, name)
@@ -130,7 +191,11 @@ POINTS, LABELS, X = [[0.0, 0.5], [2.0, -1.0], [1.0, 1.5]], [1, -1, -1], [[0.3, 0
 
 def network(last: int = 1) -> torch.nn.Module:
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, last)).double().eval()
+    return (
+        torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, last))
+        .double()
+        .eval()
+    )
 
 
 def random() -> torch.Generator:
@@ -150,11 +215,15 @@ OBJECTS = {
     "biased linear": lambda: LocallyBiased(LinearScore([1.0, -1.0], 0.5), ORACLE, 0.5, LINF),
     "biased module": lambda: LocallyBiased(Score(network(), 50.0), ORACLE, 0.5),
     "biased Lipschitz": lambda: LocallyBiased(LipschitzScore(network(), 9.0), ORACLE, 0.5, Norm(3)),
-    "linear classes": lambda: MulticlassLocallyBiased.linear([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0, 0, 0.5], POINTS, [0, 1, 2], 0.5, L1),
+    "linear classes": lambda: MulticlassLocallyBiased.linear(
+        [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0, 0, 0.5], POINTS, [0, 1, 2], 0.5, L1
+    ),
     "classes of a module": lambda: MulticlassLocallyBiased(network(3), 9.0, POINTS, [0, 1, 2], 0.5),
     "normal smoothing": lambda: NormalSmoothing(ProbabilityMargin(network()), 0.5, 20, random()),
     "biased Cohen": lambda: LocallyBiased(CohenScore(network(), 0.5, 50, random()), ORACLE, 0.5),
-    "biased Gaussian": lambda: LocallyBiased(GaussianScore(ProbabilityMargin(network()), 0.5, 50, random()), ORACLE, 0.5),
+    "biased Gaussian": lambda: LocallyBiased(
+        GaussianScore(ProbabilityMargin(network()), 0.5, 50, random()), ORACLE, 0.5
+    ),
 }
 RANDOM = ("normal smoothing", "biased Cohen", "biased Gaussian")
 """What draws anew at each call: only a copy made before gives the same answers."""
@@ -168,7 +237,13 @@ def answers(value: object) -> list[torch.Tensor]:
         return [certificate.prediction, certificate.radius]
     if isinstance(value, NearestNeighborOracle):
         return [value.label(X), value.radius(X, L2)]
-    return [value.radii(X, L2, 3)] if isinstance(value, ClassOracle) else [value.value(X)] if value.function is not torch.sin else []
+    return (
+        [value.radii(X, L2, 3)]
+        if isinstance(value, ClassOracle)
+        else [value.value(X)]
+        if value.function is not torch.sin
+        else []
+    )
 
 
 @pytest.mark.parametrize("copied", COPIES)
@@ -188,15 +263,41 @@ def test_a_copy_answers_as_the_original_does_before_and_after_it_was_used(kind, 
 @pytest.mark.parametrize("norm", [L1, L2, LINF, Norm(1.001), Norm(1.001).dual], ids=str)
 def test_norms_and_certificates_are_copied_whole(norm, copied):
     new = COPIES[copied](norm)
-    assert new == norm and new.p == norm.p and hash(new) == hash(norm) and lbrs.norms.as_norm("norm", new) is new
-    certificate = Certificate(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 2.0]), norm, "probabilistic", "Theorem 1", "a", 0.9)
+    assert (
+        new == norm
+        and new.p == norm.p
+        and hash(new) == hash(norm)
+        and lbrs.norms.as_norm("norm", new) is new
+    )
+    certificate = Certificate(
+        torch.tensor([1.0, -1.0]),
+        torch.tensor([0.5, 2.0]),
+        norm,
+        "probabilistic",
+        "Theorem 1",
+        "a",
+        0.9,
+    )
     new = COPIES[copied](certificate)
-    assert torch.equal(new.radius, certificate.radius) and torch.equal(new.prediction, certificate.prediction)
-    assert (new.norm, new.kind, new.source, new.assumption, new.confidence, new.classes) == (norm, "probabilistic", "Theorem 1", "a", 0.9, None)
+    assert torch.equal(new.radius, certificate.radius) and torch.equal(
+        new.prediction, certificate.prediction
+    )
+    assert (new.norm, new.kind, new.source, new.assumption, new.confidence, new.classes) == (
+        norm,
+        "probabilistic",
+        "Theorem 1",
+        "a",
+        0.9,
+        None,
+    )
     new.radius[0] = 7.0
     assert certificate.radius[0] == 0.5
 
 
 def test_a_pickled_norm_goes_through_the_door_again():
     with pytest.raises(ValueError, match="^p must be"):
-        pickle.loads(pickle.dumps(Norm(3)).replace(b"G@\x08\x00\x00\x00\x00\x00\x00", b"G?\xe0\x00\x00\x00\x00\x00\x00"))
+        pickle.loads(
+            pickle.dumps(Norm(3)).replace(
+                b"G@\x08\x00\x00\x00\x00\x00\x00", b"G?\xe0\x00\x00\x00\x00\x00\x00"
+            )
+        )

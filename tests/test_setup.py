@@ -18,14 +18,29 @@ import lbrs
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ADDRESSES = ("py" + "pi.org", "python" + "hosted.org", "download." + "pytorch.org", "deb." + "debian.org", "registry." + "npmjs", "conda." + "anaconda.org",
-             "--index" + "-url", "--extra-index" + "-url", "--find" + "-links", "file:" + "//")
+ADDRESSES = (
+    "py" + "pi.org",
+    "python" + "hosted.org",
+    "download." + "pytorch.org",
+    "deb." + "debian.org",
+    "registry." + "npmjs",
+    "conda." + "anaconda.org",
+    "--index" + "-url",
+    "--extra-index" + "-url",
+    "--find" + "-links",
+    "file:" + "//",
+)
 PLACES = ("/" + "work/", "/" + "root/", "/" + "opt/", "/" + "home/", "/" + "Users/")
 
 
 def tracked() -> list[Path]:
     """The files under version control, and those not yet added that are not ignored."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
@@ -65,7 +80,9 @@ def test_every_constraint_is_an_exact_pin_without_an_address():
     for requirements in pins().values():
         for requirement in requirements:
             assert requirement.url is None
-            assert [specifier.operator for specifier in requirement.specifier] == ["=="], requirement
+            assert [specifier.operator for specifier in requirement.specifier] == ["=="], (
+                requirement
+            )
 
 
 def test_every_dependency_is_pinned_within_its_bounds():
@@ -84,12 +101,19 @@ def test_no_tracked_text_names_an_index_or_a_place_on_one_machine():
             lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError:
             continue
-        found += [f"{path.relative_to(ROOT)}:{number}: {word}" for number, line in enumerate(lines, 1) for word in (*ADDRESSES, *PLACES) if word in line]
+        found += [
+            f"{path.relative_to(ROOT)}:{number}: {word}"
+            for number, line in enumerate(lines, 1)
+            for word in (*ADDRESSES, *PLACES)
+            if word in line
+        ]
     assert not found
 
 
 def test_nothing_generated_or_downloaded_is_tracked():
-    wrong = re.compile(r"\.(ipynb|pt|pth|pkl|pickle|npy|npz|gz|xz|zip|tar|whl|pyc)$|ubyte|data_batch|^_build/|^\.venv/")
+    wrong = re.compile(
+        r"\.(ipynb|pt|pth|pkl|pickle|npy|npz|gz|xz|zip|tar|whl|pyc)$|ubyte|data_batch|^_build/|^\.venv/"
+    )
     assert not [path.name for path in tracked() if wrong.search(path.relative_to(ROOT).as_posix())]
     assert not [path.name for path in tracked() if path.stat().st_size > 400_000]
 
@@ -122,9 +146,26 @@ def test_the_python_example_of_the_readme_runs(capsys):
 
 
 def test_every_row_of_the_table_of_the_readme_can_be_used():
-    rows = re.findall(r"^\| [^|]+ \| `(\w[\w.]*)\((.*)\)` \| .* \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Softplus(threshold=40), torch.nn.Linear(4, 1)).double()
-    given = {"weight": [1.0, 2.0], "bias": 0.5, "function": network, "network": network, "L": 1.0, "K": 1.0, "shape": (2,), "norm": lbrs.L2, "sigma": 0.5, "samples": 10}
+    rows = re.findall(
+        r"^\| [^|]+ \| `(\w[\w.]*)\((.*)\)` \| .* \|$",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    network = torch.nn.Sequential(
+        torch.nn.Linear(2, 4), torch.nn.Softplus(threshold=40), torch.nn.Linear(4, 1)
+    ).double()
+    given = {
+        "weight": [1.0, 2.0],
+        "bias": 0.5,
+        "function": network,
+        "network": network,
+        "L": 1.0,
+        "K": 1.0,
+        "shape": (2,),
+        "norm": lbrs.L2,
+        "sigma": 0.5,
+        "samples": 10,
+    }
     given["score"] = lbrs.ProbabilityMargin(network)
     for name, arguments in rows:
         home, _, last = name.rpartition(".")
@@ -132,14 +173,23 @@ def test_every_row_of_the_table_of_the_readme_can_be_used():
         if arguments != "...":
             score = eval(f"made({arguments})", {"made": made, **given})
             assert isinstance(score, lbrs.Score | lbrs.NormalSmoothing)
-    assert {"LinearScore", "curvature.smooth_score", "NormalSmoothing"} < {name for name, _ in rows} and len(rows) >= 8
+    assert {"LinearScore", "curvature.smooth_score", "NormalSmoothing"} < {
+        name for name, _ in rows
+    } and len(rows) >= 8
 
 
-EXAMPLES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "lbrs").rglob("*.py") if ">>> " in path.read_text())
+EXAMPLES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "lbrs").rglob("*.py")
+    if ">>> " in path.read_text()
+)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_of_the_docstrings_run(name):
     module = importlib.import_module(name)
-    result = doctest.testmod(module, extraglobs={"torch": torch, **{public: getattr(lbrs, public) for public in lbrs.__all__}})
+    result = doctest.testmod(
+        module,
+        extraglobs={"torch": torch, **{public: getattr(lbrs, public) for public in lbrs.__all__}},
+    )
     assert result.attempted > 0 and result.failed == 0

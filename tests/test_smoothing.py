@@ -12,7 +12,16 @@ from torch.nn.functional import softplus
 import lbrs.montecarlo
 import lbrs.normal
 import lbrs.scores.base
-from lbrs import L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, NormalSmoothing, ProbabilityMargin, Score
+from lbrs import (
+    L2,
+    LINF,
+    LinearScore,
+    LocallyBiased,
+    NearestNeighborOracle,
+    NormalSmoothing,
+    ProbabilityMargin,
+    Score,
+)
 from lbrs.scores.base import sign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,7 +42,9 @@ def make(draw, rng, norm, ridge_score):
             score = ProbabilityMargin(ridge_score("tanh", 3, norm).function)
         else:
             score = ridge_score(kind, 3, norm)
-        return LocallyBiased(score, NearestNeighborOracle(points, labels), alpha, norm), torch.from_numpy(x)
+        return LocallyBiased(
+            score, NearestNeighborOracle(points, labels), alpha, norm
+        ), torch.from_numpy(x)
 
     return make
 
@@ -41,21 +52,26 @@ def make(draw, rng, norm, ridge_score):
 @pytest.mark.parametrize("kind", KINDS)
 def test_alpha_zero_is_the_base_classifier(make, kind):
     model, x = make(kind, 0.0, 300)
-    assert torch.equal(model.score(x), model.score_function.value(x))
-    assert torch.equal(model.predict(x), sign(model.score_function.value(x)))
+    assert torch.equal(model.score(x), model.base.value(x))
+    assert torch.equal(model.predict(x), sign(model.base.value(x)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_alpha_to_infinity_is_the_nearest_neighbor(make, kind):
     model, x = make(kind, 1e300, 300)
     assert torch.equal(model.predict(x), model.oracle.label(x))
-    assert (model.predict(x) != sign(model.score_function.value(x))).any()
+    assert (model.predict(x) != sign(model.base.value(x))).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_prediction_turns_from_base_to_neighbor_once(make, kind):
     model, x = make(kind, 0.0, 200)
-    path = torch.stack([LocallyBiased(model.score_function, model.oracle, alpha, model.norm).predict(x) for alpha in (0, *np.logspace(-3, 3, 40), 1e300)])
+    path = torch.stack(
+        [
+            LocallyBiased(model.base, model.oracle, alpha, model.norm).predict(x)
+            for alpha in (0, *np.logspace(-3, 3, 40), 1e300)
+        ]
+    )
     assert ((path.diff(dim=0) != 0).sum(0) <= 1).all()
     assert torch.equal((path[0] != path[-1]), (path.diff(dim=0) != 0).any(0))
 
@@ -73,17 +89,19 @@ def test_prediction_is_the_sign_of_the_smoothed_score(make, kind, alpha):
 def test_smoothed_score_is_equation_5(make, alpha):
     model, x = make("tanh", alpha, 50)
     z = x.clone().requires_grad_()
-    g = model.score_function.function(z)
+    g = model.base.function(z)
     (gradient,) = torch.autograd.grad(g.sum(), z)
     nearest = (x[:, None] - model.oracle.points).square().sum(-1).argmin(1)
-    expected = g.detach().numpy() + alpha * model.oracle.labels[nearest].numpy() * np.linalg.norm(gradient, model.norm.dual.p, axis=1)
+    expected = g.detach().numpy() + alpha * model.oracle.labels[nearest].numpy() * np.linalg.norm(
+        gradient, model.norm.dual.p, axis=1
+    )
     np.testing.assert_allclose(model.score(x), expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_equation_5_is_equation_4_for_a_linear_score(make, alpha):
     model, x = make("linear", alpha, 50)
-    a, b = model.score_function.weight, model.score_function.bias
+    a, b = model.base.weight, model.base.bias
     expected = x @ a + b + alpha * model.oracle.label(x) * float(model.norm.dual(a))
     torch.testing.assert_close(model.score(x), expected, rtol=1e-13, atol=1e-14)
     traced = LocallyBiased(Score(lambda x: x @ a + b), model.oracle, alpha, model.norm)
@@ -93,7 +111,10 @@ def test_equation_5_is_equation_4_for_a_linear_score(make, alpha):
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_smoothed_linear_score_is_the_mean_under_a_biased_measure(make, rng, alpha):
     model, x = make("linear", alpha, 50)
-    g, bias = model.score_function.value, alpha * model.oracle.label(x)[:, None] * model.norm.maximizer(model.score_function.weight)
+    g, bias = (
+        model.base.value,
+        alpha * model.oracle.label(x)[:, None] * model.norm.maximizer(model.base.weight),
+    )
     torch.testing.assert_close(g(x + bias), model.score(x), rtol=1e-12, atol=1e-13)
     noise = torch.from_numpy(rng.normal(size=(100, 50, 3)))
     mean = torch.stack([g(x + bias + epsilon) for epsilon in torch.cat([noise, -noise])]).mean(0)
@@ -104,7 +125,7 @@ def test_no_measure_with_a_mean_of_length_alpha_gives_more(make, rng):
     model, x = make("linear", 0.7, 100)
     means = torch.from_numpy(rng.normal(size=(500, 3)))
     means *= 0.7 / model.norm(means)[:, None]
-    label, g = model.oracle.label(x), model.score_function.value
+    label, g = model.oracle.label(x), model.base.value
     assert all((label * g(x + mean) <= label * model.score(x) + 1e-13).all() for mean in means)
 
 
@@ -114,9 +135,11 @@ def test_smoothed_score_is_the_score_of_the_fast_gradient_sign_step_to_first_ord
     for alpha in (0.02, 0.01, 0.005):
         model, x = make("sin", alpha, 1)
         x = x + torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
-        g, L = model.score_function, model.score_function.gradient_lipschitz
+        g, L = model.base, model.base.gradient_lipschitz
         _, gradient = g.value_and_gradient(x)
-        error = (g.value(x + alpha * model.oracle.label(x)[:, None] * gradient.sign()) - model.score(x)).abs()
+        error = (
+            g.value(x + alpha * model.oracle.label(x)[:, None] * gradient.sign()) - model.score(x)
+        ).abs()
         assert (error <= L * alpha**2 / 2 + 1e-15).all()
         errors.append(error.max().item())
     assert errors[0] > errors[1] > errors[2] > 0
@@ -124,17 +147,31 @@ def test_smoothed_score_is_the_score_of_the_fast_gradient_sign_step_to_first_ord
 
 def test_other_norm_gives_another_smoothing(draw):
     points, labels, x = draw(5, 2, 30)
-    l2, linf = (LocallyBiased(LinearScore([1.0, 1.0]), NearestNeighborOracle(points, labels), 1.0, norm) for norm in (L2, LINF))
-    torch.testing.assert_close(linf.score(x) - l2.score(x), (2 - math.sqrt(2)) * l2.oracle.label(x), rtol=1e-12, atol=1e-14)
+    l2, linf = (
+        LocallyBiased(LinearScore([1.0, 1.0]), NearestNeighborOracle(points, labels), 1.0, norm)
+        for norm in (L2, LINF)
+    )
+    torch.testing.assert_close(
+        linf.score(x) - l2.score(x), (2 - math.sqrt(2)) * l2.oracle.label(x), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_mirrored_problem_has_the_mirrored_prediction_and_the_same_radius(make):
     model, x = make("tanh", 0.6, 200)
-    g, L = model.score_function.function, model.score_function.gradient_lipschitz
-    mirrored = LocallyBiased(Score(lambda x: -g(x), L), NearestNeighborOracle(model.oracle.points, -model.oracle.labels), 0.6, model.norm)
+    g, L = model.base.function, model.base.gradient_lipschitz
+    mirrored = LocallyBiased(
+        Score(lambda x: -g(x), L),
+        NearestNeighborOracle(model.oracle.points, -model.oracle.labels),
+        0.6,
+        model.norm,
+    )
     assert torch.equal(mirrored.predict(x), -model.predict(x))
-    assert torch.equal(mirrored.certify(x, bound="paper").radius, model.certify(x, bound="paper").radius)
-    torch.testing.assert_close(mirrored.certify(x).radius, model.certify(x).radius, rtol=1e-13, atol=1e-15)
+    assert torch.equal(
+        mirrored.certify(x, bound="paper").radius, model.certify(x, bound="paper").radius
+    )
+    torch.testing.assert_close(
+        mirrored.certify(x).radius, model.certify(x).radius, rtol=1e-13, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS[:4])
@@ -146,14 +183,18 @@ def test_certificate_of_a_point_does_not_depend_on_the_batch_or_the_chunks(make,
         monkeypatch.setattr(lbrs.scores.base, "ELEMENTS", limit)
         for k, certificate in enumerate(model.certify(point[None]) for point in x):
             assert certificate.prediction.item() == whole.prediction[k]
-            assert certificate.radius.item() == pytest.approx(whole.radius[k].item(), rel=1e-12, abs=1e-14)
+            assert certificate.radius.item() == pytest.approx(
+                whole.radius[k].item(), rel=1e-12, abs=1e-14
+            )
         torch.testing.assert_close(model.certify(x).radius, whole.radius, rtol=1e-12, atol=1e-14)
 
 
 def test_where_score_and_bias_cancel_the_base_decides():
     oracle = NearestNeighborOracle([[0.0]], [1])
     model = LocallyBiased(LinearScore([1.0]), oracle, 2.0)
-    assert model.score([[-2.0], [-2.5], [-1.5]]).tolist() == [0, -0.5, 0.5] and model.predict([[-2.0], [-2.5], [-1.5]]).tolist() == [-1, -1, 1]
+    assert model.score([[-2.0], [-2.5], [-1.5]]).tolist() == [0, -0.5, 0.5] and model.predict(
+        [[-2.0], [-2.5], [-1.5]]
+    ).tolist() == [-1, -1, 1]
     assert LocallyBiased(LinearScore([1.0]), oracle, 0.0).predict([[0.0]]).tolist() == [1]
 
 
@@ -162,7 +203,9 @@ def test_saturated_margin_still_reaches_the_nearest_neighbor(z):
     score = ProbabilityMargin(lambda x: x[:, 0], dtype=torch.float32)
     oracle = NearestNeighborOracle([[0.0]], [-math.copysign(1, z)])
     below, above = math.sinh(abs(z)) * 0.999, math.sinh(abs(z)) * 1.001
-    assert [LocallyBiased(score, oracle, alpha).predict([[z]]).item() for alpha in (0.0, below, above)] == [math.copysign(1, s) for s in (z, z, -z)]
+    assert [
+        LocallyBiased(score, oracle, alpha).predict([[z]]).item() for alpha in (0.0, below, above)
+    ] == [math.copysign(1, s) for s in (z, z, -z)]
 
 
 def test_no_points_give_an_empty_certificate(make):
@@ -179,12 +222,22 @@ def softplus_margin(x):
 def ridge_mean(x, w, sigma):
     """E tanh(w^T (x + eps)), eps ~ N(0, sigma^2 I), by Gauss-Hermite quadrature along w."""
     node, weight = np.polynomial.hermite_e.hermegauss(120)
-    return np.tanh((x @ w)[:, None] + sigma * np.linalg.norm(w) * node) @ weight / math.sqrt(2 * math.pi)
+    return (
+        np.tanh((x @ w)[:, None] + sigma * np.linalg.norm(w) * node)
+        @ weight
+        / math.sqrt(2 * math.pi)
+    )
 
 
 def ridge(w, sigma, samples, seed=0, **options):
     weight = torch.from_numpy(np.asarray(w))
-    return NormalSmoothing(Score(lambda x: (x @ weight).tanh()), sigma, samples, torch.Generator().manual_seed(seed), **options)
+    return NormalSmoothing(
+        Score(lambda x: (x @ weight).tanh()),
+        sigma,
+        samples,
+        torch.Generator().manual_seed(seed),
+        **options,
+    )
 
 
 @pytest.mark.parametrize("w", [[1.5], [0.6, -1.2]], ids=["1-d", "2-d"])
@@ -200,11 +253,15 @@ def test_normal_smoothing_repeats_itself_with_the_same_seed(rng):
     first, again, other = (ridge([1.0], 0.5, 200, seed) for seed in (3, 3, 4))
     for ask in ("score", "predict"):
         assert torch.equal(getattr(first, ask)(x), getattr(again, ask)(x))
-    assert torch.equal(first.certify(x).radius, again.certify(x).radius) and not torch.equal(first.score(x), other.score(x))
+    assert torch.equal(first.certify(x).radius, again.certify(x).radius) and not torch.equal(
+        first.score(x), other.score(x)
+    )
 
 
 @pytest.mark.parametrize("limit", [2**23, 100])
-def test_normal_smoothing_never_holds_more_noise_than_the_memory_allows(open_door, monkeypatch, limit):
+def test_normal_smoothing_never_holds_more_noise_than_the_memory_allows(
+    open_door, monkeypatch, limit
+):
     monkeypatch.setattr(lbrs.montecarlo, "ELEMENTS", limit)
     seen = []
     score = Score(lambda x: seen.append(x.numel()) or x[:, 0].tanh())
@@ -217,14 +274,18 @@ def test_normal_smoothing_of_an_affine_score_leaves_its_sign(rng):
     score = LinearScore([0.05, -0.02], 0.01)
     g = score.value(x)
     clear = g.abs() > 0.004
-    estimate = NormalSmoothing(score, 1.0, 4000, torch.Generator().manual_seed(0)).estimate(x[clear.numpy()])
+    estimate = NormalSmoothing(score, 1.0, 4000, torch.Generator().manual_seed(0)).estimate(
+        x[clear.numpy()]
+    )
     assert clear.sum() > 30 and estimate.decided.sum() > 20
     assert torch.equal(estimate.sign, sign(g[clear]))
 
 
 def test_base_classifier_and_normal_smoothing_agree_as_sigma_goes_to_zero(rng):
     x = rng.normal(size=(50, 1))
-    torch.testing.assert_close(ridge([1.0], 1e-9, 50).score(x), torch.from_numpy(np.tanh(x[:, 0])), rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        ridge([1.0], 1e-9, 50).score(x), torch.from_numpy(np.tanh(x[:, 0])), rtol=0, atol=1e-8
+    )
 
 
 def test_sequential_prediction_has_the_sign_of_the_integral(rng):
@@ -232,10 +293,14 @@ def test_sequential_prediction_has_the_sign_of_the_integral(rng):
     estimate = ridge([1.0], 1.0, 2000, error=0.01).estimate(x)
     wrong = (estimate.sign.numpy() != np.sign(x[:, 0]))[estimate.decided.numpy()]
     assert estimate.decided.sum() > 600 and wrong.sum() <= binom.ppf(1 - 1e-6, 800, 0.01)
-    assert (estimate.used <= 2000).all() and estimate.used.mean() < 1000 and estimate.used.min() >= 8
+    assert (
+        (estimate.used <= 2000).all() and estimate.used.mean() < 1000 and estimate.used.min() >= 8
+    )
 
 
-def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of_each(open_door, rng):
+def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of_each(
+    open_door, rng
+):
     x, sigmas = rng.uniform(0.1, 1, (300, 1)) * rng.choice([-1, 1], (300, 1)), [0.3, 1.0, 3.0]
     path = ridge([1.0], 9.0, 600, error=0.02).estimate_path(x, sigmas)
     for sigma, estimate in zip(sigmas, path, strict=True):
@@ -251,7 +316,9 @@ def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of
     torch.testing.assert_close(second, 4 * first)
 
 
-def test_signs_over_a_grid_of_sigmas_never_hold_more_noise_than_the_memory_allows(open_door, monkeypatch):
+def test_signs_over_a_grid_of_sigmas_never_hold_more_noise_than_the_memory_allows(
+    open_door, monkeypatch
+):
     monkeypatch.setattr(lbrs.normal, "ELEMENTS", 700)
     seen = []
     score = Score(lambda x: seen.append(x.numel()) or torch.zeros_like(x[:, 0]))
@@ -265,7 +332,9 @@ def test_certified_bound_exceeds_the_truth_at_most_as_often_as_stated(confidence
     truth = sigma * normal.ppf((1 + ridge_mean(x[:1], np.array([1.0]), sigma).item()) / 2)
     for side in (1, -1):
         certificate = ridge([1.0], sigma, 3000).certify(side * x, confidence)
-        assert (certificate.prediction == side).double().mean() > 0.95 and certificate.confidence == confidence
+        assert (
+            certificate.prediction == side
+        ).double().mean() > 0.95 and certificate.confidence == confidence
         assert (certificate.radius > truth).sum() <= binom.ppf(1 - 1e-6, 400, 1 - confidence)
         assert certificate.radius.median() > 0.7 * truth
 
@@ -279,7 +348,9 @@ def test_normal_smoothing_abstains_on_the_boundary():
 
 def test_normal_smoothing_abstains_where_its_draws_contradict_each_other(open_door):
     calls = []
-    drifting = Score(lambda x: calls.append(0) or torch.full_like(x[:, 0], 1.0 if len(calls) < 10 else -1.0))
+    drifting = Score(
+        lambda x: calls.append(0) or torch.full_like(x[:, 0], 1.0 if len(calls) < 10 else -1.0)
+    )
     certificate = NormalSmoothing(drifting, 0.5, 10_000).certify([[0.0]])
     assert certificate.abstains.all() and (certificate.radius == 0).all()
 
@@ -290,7 +361,11 @@ def test_certificate_of_normal_smoothing_holds_along_the_steepest_direction(rng)
     certificate = ridge(w, sigma, 1000).certify(x)
     sure = ~certificate.abstains.numpy()
     radius, side = certificate.radius.numpy()[sure, None], certificate.prediction.numpy()[sure]
-    assert sure.sum() > 100 and (certificate.kind, certificate.norm, certificate.source) == ("probabilistic", L2, "Theorem 1")
+    assert sure.sum() > 100 and (certificate.kind, certificate.norm, certificate.source) == (
+        "probabilistic",
+        L2,
+        "Theorem 1",
+    )
     for z in (x[sure], x[sure] - side[:, None] * radius * (w / np.linalg.norm(w)) * (1 - 1e-9)):
         assert (np.sign(ridge_mean(z, w, sigma)) == side).all()
 
@@ -304,7 +379,11 @@ def test_a_path_over_alpha_gives_the_certificates_one_by_one(draw, ridge_score, 
             path = LocallyBiased(score, oracle, 1.0, norm).certify_path(x, alphas, bound, neighbor)
             for alpha, found in zip(alphas, path, strict=True):
                 alone = LocallyBiased(score, oracle, alpha, norm).certify(x, bound)
-                assert torch.equal(found.radius, alone.radius) and torch.equal(found.prediction, alone.prediction) and found.source == alone.source
+                assert (
+                    torch.equal(found.radius, alone.radius)
+                    and torch.equal(found.prediction, alone.prediction)
+                    and found.source == alone.source
+                )
 
 
 def test_a_path_refuses_the_exact_bound_and_radii_of_other_points():

@@ -27,7 +27,7 @@ FORMULAS = {
     "scores.gaussian.GaussianScore": r"g(x) = \mathbb{E}\,g_0(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)",
     "multiclass.MulticlassLocallyBiased": r"f^\mu(x) = \operatorname*{arg\,max}_c \big( h_c(x) + \alpha K\,1[c = k(x)] \big)",
     "exact.cells.exact_radii": r"r^*(x) = \min_{y,\,j \in I_y} \operatorname{dist}(x, P_{y,j}), \qquad "
-                         r"P_{y,j} = \{z : \rho(z, x_j) \le \rho(z, x_k)\ \forall k \in I_{-y},\ s\,(g(z) + \alpha y \|a\|_*) \le 0\}",
+    r"P_{y,j} = \{z : \rho(z, x_j) \le \rho(z, x_k)\ \forall k \in I_{-y},\ s\,(g(z) + \alpha y \|a\|_*) \le 0\}",
     "curvature.gradient_lipschitz": r"\|\nabla g(x) - \nabla g(z)\|_* \le L\,\|x - z\|",
     "curvature.CertifiedLoss": r"t\,\operatorname{softplus}\Big(-\frac{y\,g(x) - \|\nabla g(x)\|_*\,r - L r^2/2}{t}\Big)",
     "montecarlo.clopper_pearson": r"\mathbb{P}(\text{lower} \le p \le \text{upper}) \ge \text{confidence}",
@@ -37,8 +37,16 @@ FORMULAS = {
 """The formula of a function or class, in LaTeX; it stands after the first paragraph of the docstring."""
 
 ITEM = re.compile(r"([a-z_]\w*(?:, [a-z_]\w*)*|\w+=\"\w+\"): ", re.IGNORECASE)
-CITATION = re.compile(r"((?:Theorem|Proposition) \w+'?)?( \(|; |(?<=\())book: ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)")
-PAGES = {**dict.fromkeys(("paper-eq-1", "paper-eq-2", "paper-eq-3", "paper-eq-4", "paper-eq-6"), "linear"), "paper-eq-5": "nonlinear", "eq-soft-smoothing": "smoothing"}
+CITATION = re.compile(
+    r"((?:Theorem|Proposition) \w+'?)?( \(|; |(?<=\())book: ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)"
+)
+PAGES = {
+    **dict.fromkeys(
+        ("paper-eq-1", "paper-eq-2", "paper-eq-3", "paper-eq-4", "paper-eq-6"), "linear"
+    ),
+    "paper-eq-5": "nonlinear",
+    "eq-soft-smoothing": "smoothing",
+}
 """The page of each labelled equation; its number there is not that of the paper."""
 
 PARAMETERS = re.compile(r"(?:^|(?<=\. ))(Parameters[^:.]*): ")
@@ -55,7 +63,9 @@ def escape(text):
 
     parts = re.split(r"`([^`]+)`", CITATION.sub(kept, text))
     plain = [re.sub(r"([\\*_|`])", r"\\\1", part) for part in parts[::2]]
-    joined = plain[0] + "".join(f"\\ ``{code}``\\ {after}" for code, after in zip(parts[1::2], plain[1:], strict=True))
+    joined = plain[0] + "".join(
+        f"\\ ``{code}``\\ {after}" for code, after in zip(parts[1::2], plain[1:], strict=True)
+    )
     return re.sub("\0(\\d+)\0", lambda found: roles[int(found.group(1))], joined)
 
 
@@ -64,7 +74,10 @@ def links(name, opening, labels):
     labels, before = labels.split(", "), name or ""
     if name == spoken(labels[0]):
         before = f":prf:ref:`{name} <{labels.pop(0)}>`"
-    roles = [f":doc:`{PAGES[label]}`" if label in PAGES else f":prf:ref:`{spoken(label)} <{label}>`" for label in labels]
+    roles = [
+        f":doc:`{PAGES[label]}`" if label in PAGES else f":prf:ref:`{spoken(label)} <{label}>`"
+        for label in labels
+    ]
     see = "see " + ", ".join(dict.fromkeys(roles))
     if opening == " (":
         return f"{before} ({see})" if roles else before
@@ -74,7 +87,11 @@ def links(name, opening, labels):
 def spoken(label):
     """Theorem E' for theorem-e-prime, Assumption 7 for assumption-7."""
     kind, *rest = label.split("-")
-    return "Direction oracle" if kind == "direction" else f"{kind.capitalize()} {rest[0].upper()}" + ("'" if "prime" in rest else "")
+    return (
+        "Direction oracle"
+        if kind == "direction"
+        else f"{kind.capitalize()} {rest[0].upper()}" + ("'" if "prime" in rest else "")
+    )
 
 
 def paragraph(lines, listed):
@@ -93,7 +110,7 @@ def paragraph(lines, listed):
             entries.append(line)
         else:
             entries[-1] += " " + line.strip()
-    told = [(ITEM.match(entry).group(1), entry[ITEM.match(entry).end():]) for entry in entries]
+    told = [(ITEM.match(entry).group(1), entry[ITEM.match(entry).end() :]) for entry in entries]
     return [f"- ``{name}``: {escape(text)}" for name, text in told]
 
 
@@ -110,7 +127,11 @@ def prose(text):
 
 def rewrite(app, what, name, obj, options, lines):
     """The hook of autodoc: replace the `lines` of a docstring."""
-    blocks = [block.splitlines() for block in re.split(r"\n\s*\n", "\n".join(lines).strip("\n")) if block.strip()]
+    blocks = [
+        block.splitlines()
+        for block in re.split(r"\n\s*\n", "\n".join(lines).strip("\n"))
+        if block.strip()
+    ]
     parts = [paragraph([line.rstrip() for line in block], what == "class") for block in blocks]
     formula = FORMULAS.get(name.removeprefix("lbrs."))
     if formula:

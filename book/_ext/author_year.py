@@ -14,8 +14,13 @@ class AuthorYearLabels(BaseLabelStyle):
 
 def authors(entry):
     """The family names: one, two, or the first and "et al."."""
-    names = [" ".join(map(str, person.rich_prelast_names + person.rich_last_names)) for person in entry.persons["author"]]
-    return " and ".join(names) if len(names) <= 2 and names[-1] != "others" else f"{names[0]} et al."
+    names = [
+        " ".join(map(str, person.rich_prelast_names + person.rich_last_names))
+        for person in entry.persons["author"]
+    ]
+    return (
+        " and ".join(names) if len(names) <= 2 and names[-1] != "others" else f"{names[0]} et al."
+    )
 
 
 class AuthorYearStyle(PlainStyle):

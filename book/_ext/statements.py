@@ -3,7 +3,10 @@
 import itertools
 import re
 
-BLOCK = re.compile(r'(<p class="admonition-title")(?: id="[^"]*")?(><span class="caption-number">)[^<]*</span> \((.*?)\)(</p>)', re.DOTALL)
+BLOCK = re.compile(
+    r'(<p class="admonition-title")(?: id="[^"]*")?(><span class="caption-number">)[^<]*</span> \((.*?)\)(</p>)',
+    re.DOTALL,
+)
 CONTENT = re.compile(r' id="proof-content"')
 PROOF = re.compile(r'<div class="proof admonition" id="proof">\s*<p>Proof\. ')
 
@@ -16,7 +19,10 @@ def rename(app, page, template, context, doctree):
     body = BLOCK.sub(r"\1\2\3</span>\4", body)
     body = CONTENT.sub("", body)
     count = itertools.count(1)
-    context["body"] = PROOF.sub(lambda _: f'<div class="proof admonition" id="proof-{next(count)}"><p><em>Proof.</em> ', body)
+    context["body"] = PROOF.sub(
+        lambda _: f'<div class="proof admonition" id="proof-{next(count)}"><p><em>Proof.</em> ',
+        body,
+    )
 
 
 def without_numbers(app, config):

@@ -37,7 +37,15 @@ class ExactRadii:
     prediction: Tensor
 
 
-def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: object, *, box: bool = False) -> ExactRadii:
+def exact_radii(
+    score: LinearScore,
+    oracle: NearestNeighborOracle,
+    alpha: float,
+    norm: Norm,
+    x: object,
+    *,
+    box: bool = False,
+) -> ExactRadii:
     """The distance from x to the nearest point where f^mu = sign(g + alpha yhat ||a||_*), g(x) = a^T x + b, changes (Theorem C; book: theorem-c).
 
     f^mu is constant on the open ball of the radius around x; with `box`, on the part of it in [0, 1]^d. With s = f^mu(x) the radius is
@@ -64,53 +72,90 @@ def exact_radii(score: LinearScore, oracle: NearestNeighborOracle, alpha: float,
     model = _Model(score, oracle, alpha, norm, x, box)
     if model.flat:
         return ExactRadii(torch.zeros_like(model.prediction), model.given.clone(), model.prediction)
-    radius, witness = torch.full_like(model.prediction, torch.inf), torch.full_like(model.given, torch.nan)
+    radius, witness = (
+        torch.full_like(model.prediction, torch.inf),
+        torch.full_like(model.given, torch.nan),
+    )
     for i in range(len(radius)):
         try:
             safe, cells = (search := _Search(model, i)).nearest()
             radius[i] = safe * model.scale
             for z in search.inside(cells):
                 witness[i] = torch.from_numpy(z * model.scale).reshape(oracle.shape)
-                if abs(z).max() * model.scale > 1e150 or model.predict(witness[i : i + 1]) != model.prediction[i]:
+                if (
+                    abs(z).max() * model.scale > 1e150
+                    or model.predict(witness[i : i + 1]) != model.prediction[i]
+                ):
                     break
         except (ArithmeticError, RuntimeError) as error:
-            raise ArithmeticError(f"the exact radius of point {i} of x could not be verified: {error}") from error
+            raise ArithmeticError(
+                f"the exact radius of point {i} of x could not be verified: {error}"
+            ) from error
     return ExactRadii(radius, witness, model.prediction)
 
 
 class _Model:
     """The classifier, and the points as NumPy arrays in units of `scale`, a power of two in which no square overflows."""
 
-    def __init__(self, score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm, x: object, box: bool) -> None:
+    def __init__(
+        self,
+        score: LinearScore,
+        oracle: NearestNeighborOracle,
+        alpha: float,
+        norm: Norm,
+        x: object,
+        box: bool,
+    ) -> None:
         if not isinstance(oracle, NearestNeighborOracle):
             raise TypeError(f"oracle must be a NearestNeighborOracle, got {type(oracle).__name__}")
         self.score, self.oracle, self.norm = score, oracle, as_norm("norm", norm)
         self.length = number("alpha", alpha, low=0)
         if not isinstance(score, LinearScore) or oracle.k != 1 or norm not in (L1, L2, LINF):
-            raise ValueError("exact radii need as score a LinearScore, an oracle with k = 1, and as norm L1, L2 or LINF, "
-                             f"got {type(score).__name__}, k = {oracle.k} and {norm}")
+            raise ValueError(
+                "exact radii need as score a LinearScore, an oracle with k = 1, and as norm L1, L2 or LINF, "
+                f"got {type(score).__name__}, k = {oracle.k} and {norm}"
+            )
         if tuple(score.weight.shape) != oracle.shape:
-            raise ValueError(f"score must take points of the oracle's shape {oracle.shape}, got a weight of shape {tuple(score.weight.shape)}")
+            raise ValueError(
+                f"score must take points of the oracle's shape {oracle.shape}, got a weight of shape {tuple(score.weight.shape)}"
+            )
         self.given = batch("x", x, oracle.shape).to(score.device)
         if box and len(self.given) and not (self.given.min() >= 0 and self.given.max() <= 1):
-            raise ValueError(f"x must lie in [0, 1] for radii inside the box, got {self.given.min().item():g} to {self.given.max().item():g}")
+            raise ValueError(
+                f"x must lie in [0, 1] for radii inside the box, got {self.given.min().item():g} to {self.given.max().item():g}"
+            )
         self.prediction = self.predict(self.given)
-        points, x, labels, a = (np.ascontiguousarray(v.cpu()) for v in (oracle.points, self.given.flatten(1), oracle.labels, score.weight.flatten()))
+        points, x, labels, a = (
+            np.ascontiguousarray(v.cpu())
+            for v in (oracle.points, self.given.flatten(1), oracle.labels, score.weight.flatten())
+        )
         self.scale = 2.0 ** math.frexp(max(abs(points).max(), abs(x).max(initial=0)))[1]
         if not all((v / self.scale * self.scale == v).all() for v in (points, x)):
-            raise ArithmeticError("points and x must keep their digits in units of the largest of them for exact radii")
+            raise ArithmeticError(
+                "points and x must keep their digits in units of the largest of them for exact radii"
+            )
         self.x, points = x / self.scale, points / self.scale + 0.0
         first = sorted({row.tobytes(): i for i, row in reversed(list(enumerate(points)))}.values())
-        self.points, self.groups = points[first], {y: np.flatnonzero(labels[first] == y) for y in np.unique(labels[first])}
+        self.points, self.groups = (
+            points[first],
+            {y: np.flatnonzero(labels[first] == y) for y in np.unique(labels[first])},
+        )
         self.box = (0.0, 1 / self.scale) if box else (-np.inf, np.inf)
-        self.rounding = (min(len(a), 40) + 8) * EPS  # of a sum of rounded products, which NumPy sums pairwise, in blocks of 128
+        self.rounding = (
+            min(len(a), 40) + 8
+        ) * EPS  # of a sum of rounded products, which NumPy sums pairwise, in blocks of 128
         slope = float(score.slope(norm)) or 1.0
         self.w, b = a * score._unit / slope, score.bias * score._unit / slope / self.scale
         self.alpha = min(self.length / self.scale, FAR)
         self.R = np.clip((self.x * self.w).sum(1) + b, -FAR, FAR)
         size = np.minimum(abs(self.x * self.w).sum(1) + abs(b), FAR)
-        self.error = (self.rounding + (len(a) + 2) * EPS / 2) * size + 2 * EPS * (abs(self.R) + self.alpha)
-        self.tiny, self.wide = len(a) * TINY / self.scale / self.scale, len(a) ** max(0.0, 0.5 - 1 / norm.p)
+        self.error = (self.rounding + (len(a) + 2) * EPS / 2) * size + 2 * EPS * (
+            abs(self.R) + self.alpha
+        )
+        self.tiny, self.wide = (
+            len(a) * TINY / self.scale / self.scale,
+            len(a) ** max(0.0, 0.5 - 1 / norm.p),
+        )
         self.error = self.error + len(a) * 2.0**-1020 * score._unit / slope / self.scale
         self.flat = not a.any() and score.bias == 0
 
@@ -123,18 +168,33 @@ class _Search:
     """The polyhedra around the point x, as rows H d >= h of dual norm 1 for the displacement d = z - x, h rounded down."""
 
     def __init__(self, model: _Model, i: int) -> None:
-        self.model, self.x, self.points, self.groups, self.norm = model, model.x[i], model.points, model.groups, model.norm
+        self.model, self.x, self.points, self.groups, self.norm = (
+            model,
+            model.x[i],
+            model.points,
+            model.groups,
+            model.norm,
+        )
         self.V = model.points - self.x
         self.half = (self.V * self.V).sum(1) / 2
         s = float(model.prediction[i])
         self.w = -s * model.w
-        self.c = {y: float(np.clip(s * (model.R[i] + y * model.alpha) - model.error[i], -FAR, FAR)) for y in model.groups}
+        self.c = {
+            y: float(np.clip(s * (model.R[i] + y * model.alpha) - model.error[i], -FAR, FAR))
+            for y in model.groups
+        }
         opposite = model.groups if model.alpha > 0 else {}  # at alpha = 0 the oracle has no say
-        self.first = {y: others[self.half[others].argmin()] for y in model.groups if len(others := opposite.get(-y, ()))}
+        self.first = {
+            y: others[self.half[others].argmin()]
+            for y in model.groups
+            if len(others := opposite.get(-y, ()))
+        }
         self.rounding, self.limits, (low, high) = model.rounding, model.box, model.box
         self.box = low - self.x, np.where(self.x < high, np.nextafter(high - self.x, np.inf), 0.0)
         edge = high * _length(np.ones_like(self.x), self.norm.p)
-        self.farthest = 1.01 * float(edge if high < np.inf else abs(model.R[i]) + model.alpha + model.error[i])  # no change is only farther
+        self.farthest = 1.01 * float(
+            edge if high < np.inf else abs(model.R[i]) + model.alpha + model.error[i]
+        )  # no change is only farther
 
     def bisectors(self, j: int, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows of {z : z is at least as near to x_j as to x_k} for all k, and their right-hand sides, rounded down."""
@@ -147,13 +207,23 @@ class _Search:
         """(bound, far, y, j) by increasing lower bound of the distance, then by how far x_j is from the half-space's nearest point."""
         if not self.w.any():
             return []
-        rows = [(self.c[y], 0.0, y, group[0]) for y, group in self.groups.items() if y not in self.first]
+        rows = [
+            (self.c[y], 0.0, y, group[0]) for y, group in self.groups.items() if y not in self.first
+        ]
         for y, k in self.first.items():
             group = self.groups[y]
             gap = _length(self.points[group] - self.points[k], self.norm.dual.p)
             slack = 2 * self.rounding * (self.half[group] + self.half[k])
-            bound = (self.half[group] - self.half[k] - slack - self.noise(self.half[group], 2 * len(self.x) * self.half[group])) / gap
-            far = self.half[group] - self.V[group] @ _least(self.w, 0.0, self.c[y], (-np.inf, np.inf), self.norm.p)[1]
+            bound = (
+                self.half[group]
+                - self.half[k]
+                - slack
+                - self.noise(self.half[group], 2 * len(self.x) * self.half[group])
+            ) / gap
+            far = (
+                self.half[group]
+                - self.V[group] @ _least(self.w, 0.0, self.c[y], (-np.inf, np.inf), self.norm.p)[1]
+            )
             rows += zip(np.maximum(bound, self.c[y]), far, [y] * len(group), group)
         return sorted(rows)
 
@@ -162,18 +232,34 @@ class _Search:
         (rho_j^2 - rho_k^2) / 2 at z where the label is that of x_j (`squares` and `_bisectors` in oracles)."""
         return 2 * SHARE * (2 * half + square) + self.model.tiny
 
-    def safe(self, j: int, members: np.ndarray, H: np.ndarray, h: np.ndarray, lam: np.ndarray, radius: float) -> float:
+    def safe(
+        self,
+        j: int,
+        members: np.ndarray,
+        H: np.ndarray,
+        h: np.ndarray,
+        lam: np.ndarray,
+        radius: float,
+    ) -> float:
         """A lower bound, given that of real arithmetic and its multipliers, of the distance to where `predict` changes by P_{y,j}.
 
         Within `reach` of x the score is off by (d + 1) u (sum |w_i x_i| + |b| + reach) of which c has the first two, w by a share u, a row
         of bisectors by 2 u, and the label by `noise`; with h lowered by these, min(reach, proved distance) is a bound, for any reach.
         """
+
         def lowered(reach: float) -> float:
-            gap, half = _length(self.points[j] - self.points[members], self.norm.dual.p), np.maximum(self.half[j], self.half[members])
+            gap, half = (
+                _length(self.points[j] - self.points[members], self.norm.dual.p),
+                np.maximum(self.half[j], self.half[members]),
+            )
             with np.errstate(over="ignore"):
                 wrong = self.noise(half, self.model.wide * reach * (self.model.wide * reach)) / gap
             slack = np.r_[(len(self.x) + 8) * EPS * reach, 2 * EPS * reach + wrong]
-            return min(reach, _certified(H, h - slack, lam, self.box, self.norm.p)) if slack.max() < 1e290 else 0.0
+            return (
+                min(reach, _certified(H, h - slack, lam, self.box, self.norm.p))
+                if slack.max() < 1e290
+                else 0.0
+            )
 
         top, proved = min(1.01 * radius, self.farthest), 0.0
         for reach in (top, 2.0**30, 2.0**20, 2.0**10, 8.0):
@@ -190,7 +276,10 @@ class _Search:
                 break
             cells.append(self.cell(y, j, best * TIE))
             best, safe = min(best, cells[-1].radius), min(safe, cells[-1].safe)
-        cells = sorted((cell for cell in cells if cell.radius <= best * TIE and best < math.inf), key=lambda cell: cell.radius)
+        cells = sorted(
+            (cell for cell in cells if cell.radius <= best * TIE and best < math.inf),
+            key=lambda cell: cell.radius,
+        )
         if cells and cells[0].d is None:
             raise ArithmeticError(f"no point was found at the least distance {best:g}")
         return safe, [cell for cell in cells if cell.d is not None]
@@ -211,12 +300,22 @@ class _Search:
             new = self.violated(y, j, d, members, push)
             if not len(new):
                 break
-        stretch, size = max(1.0, radius * lam.sum() / (lam @ h)) if radius > 0 else 1.0, _length(d, self.norm.p)
-        if push == 0 and not max(size - radius, stretch * (h - H @ d).max()) <= 1e-9 * radius + 1e-12:
-            raise ArithmeticError(f"the solver's point is {size:.15g} away and misses rows by {(h - H @ d).max():.1e}, proved are {radius:.15g}")
+        stretch, size = (
+            max(1.0, radius * lam.sum() / (lam @ h)) if radius > 0 else 1.0,
+            _length(d, self.norm.p),
+        )
+        if (
+            push == 0
+            and not max(size - radius, stretch * (h - H @ d).max()) <= 1e-9 * radius + 1e-12
+        ):
+            raise ArithmeticError(
+                f"the solver's point is {size:.15g} away and misses rows by {(h - H @ d).max():.1e}, proved are {radius:.15g}"
+            )
         return Cell(y, j, radius, self.safe(j, members, H, h, lam, radius), d, stretch)
 
-    def violated(self, y: float, j: int, d: np.ndarray, members: np.ndarray, push: float) -> np.ndarray:
+    def violated(
+        self, y: float, j: int, d: np.ndarray, members: np.ndarray, push: float
+    ) -> np.ndarray:
         """At most 16 further points of I_{-y} to which x + d is nearer than to x_j; where there are few points, all that may matter."""
         others = np.setdiff1d(self.groups[-y] if y in self.first else (), members).astype(int)
         others = others[np.argsort(self.half[others] - self.V[others] @ d)[:64]]
@@ -224,15 +323,21 @@ class _Search:
         over, size = h + push - u @ d, _length(d, self.norm.p)
         worst = np.argsort(-over)[:16]
         worst = worst[over[worst] > 1e-12 * size]
-        return others[h > -10 * size] if len(worst) and len(members) + len(u) <= FEW else others[worst]
+        return (
+            others[h > -10 * size] if len(worst) and len(members) + len(u) <= FEW else others[worst]
+        )
 
     def inside(self, cells: list[Cell]) -> Iterator[np.ndarray]:
         """Points to try as witness: inside the polyhedra, then their nearest points, the very nearest last."""
         for cell in cells:
             for share in (0.5, 0.1, 0.01) if cell.radius > 0 else ():
                 with suppress(ArithmeticError):
-                    inner = self.cell(cell.y, cell.j, math.inf, share * BEYOND * cell.radius / cell.stretch)
-                    if inner.d is not None and _length(inner.d, self.norm.p) <= cell.radius * (1 + 0.999 * BEYOND):
+                    inner = self.cell(
+                        cell.y, cell.j, math.inf, share * BEYOND * cell.radius / cell.stretch
+                    )
+                    if inner.d is not None and _length(inner.d, self.norm.p) <= cell.radius * (
+                        1 + 0.999 * BEYOND
+                    ):
                         yield np.clip(self.x + inner.d, *self.limits)
         yield from (np.clip(self.x + cell.d, *self.limits) for cell in reversed(cells))
 
@@ -243,7 +348,9 @@ def _length(v: np.ndarray, p: float) -> np.ndarray:
     return largest[..., 0] * np.linalg.norm(v / largest, p, -1)
 
 
-def _least(q: np.ndarray, slack: np.ndarray | float, c: float, box: Box, p: float) -> tuple[float, np.ndarray | None]:
+def _least(
+    q: np.ndarray, slack: np.ndarray | float, c: float, box: Box, p: float
+) -> tuple[float, np.ndarray | None]:
     """The least ||d|| with (q + t)^T d >= c and d in the box for some |t| <= slack, and that d for t = 0; (inf, None) if there is none."""
     size = abs(q) + slack
     cap = np.where(q > slack, box[1], np.where(q < -slack, -box[0], np.maximum(box[1], -box[0])))
@@ -271,7 +378,9 @@ def _certified(H: np.ndarray, h: np.ndarray, lam: np.ndarray, box: Box, p: float
     return _least(lam @ H, (m + 4) * EPS * (lam @ abs(H)), c, box, p)[0] * (1 - (d + 20) * EPS)
 
 
-def _solve(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarray, np.ndarray | None]:
+def _solve(
+    H: np.ndarray, h: np.ndarray, box: Box, p: float
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Multipliers and the nearest point of min{||d|| : H d >= h, d in the box}; None as point if there is none."""
     top, lam = h.argmax(), np.zeros(len(h))
     lam[top] = h[top] > 0
@@ -280,7 +389,11 @@ def _solve(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarray
         return lam, d
     for _ in range(8):
         near, lam, edges = h > -1e6 * unit, np.zeros(len(h)), (box[0] / unit, box[1] / unit)
-        lam[near], d = _newton(H[near], h[near] / unit, edges) if p == 2 else _program(H[near], h[near] / unit, edges, p)
+        lam[near], d = (
+            _newton(H[near], h[near] / unit, edges)
+            if p == 2
+            else _program(H[near], h[near] / unit, edges, p)
+        )
         size = math.inf if d is None else _length(d, p)
         if size <= 10:
             return lam, d * unit
@@ -290,17 +403,27 @@ def _solve(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarray
     return lam, None
 
 
-def _program(H: np.ndarray, h: np.ndarray, box: Box, p: float) -> tuple[np.ndarray, np.ndarray | None]:
+def _program(
+    H: np.ndarray, h: np.ndarray, box: Box, p: float
+) -> tuple[np.ndarray, np.ndarray | None]:
     """l1, linf: max t with H v >= h t and ||v|| <= 1, a linear program that always has a solution; d = v / t, v = v+ - v-."""
     m, n = H.shape
     A = np.vstack([np.c_[-H, H, h], np.r_[np.full(2 * n, p == 1), 0]])
     if np.isfinite(box[0]).all():
-        A = sparse.vstack([A, sparse.hstack([sparse.eye(2 * n), np.r_[-box[1], box[0]][:, None]])]).tocsr()
+        A = sparse.vstack(
+            [A, sparse.hstack([sparse.eye(2 * n), np.r_[-box[1], box[0]][:, None]])]
+        ).tocsr()
     b, bounds = np.zeros(A.shape[0]), np.r_[np.tile([0, 1], (2 * n, 1)), [[0, np.inf]]]
     b[m] = 1
     # HiGHS ignores coefficients below 1e-9 and is content with errors of 1e-7, so the factor is the accuracy, as large as it can attain.
     for factor in (1e4, 1e3, 1e2, 1.0):
-        result = linprog(factor * np.r_[np.zeros(2 * n), -1], A_ub=factor * A, b_ub=factor * b, bounds=bounds, method="highs")
+        result = linprog(
+            factor * np.r_[np.zeros(2 * n), -1],
+            A_ub=factor * A,
+            b_ub=factor * b,
+            bounds=bounds,
+            method="highs",
+        )
         if result.status == 0:
             break
     else:
@@ -343,7 +466,9 @@ def _least_distance(G: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, bool]:
     if b.max() <= 0:
         return np.zeros(len(b)), False
     R = G.T if G.shape[1] <= len(b) else np.linalg.qr(G.T, mode="r")
-    lam, _ = nnls(np.vstack([R, b / b.max()]), np.r_[np.zeros(len(R)), 1.0], maxiter=100 * len(b) + 100)
+    lam, _ = nnls(
+        np.vstack([R, b / b.max()]), np.r_[np.zeros(len(R)), 1.0], maxiter=100 * len(b) + 100
+    )
     length = np.linalg.norm(R @ lam)
     endless = bool(length <= 1e-12 * lam.sum())
     return (lam if endless else lam * (b @ lam / length**2)), endless

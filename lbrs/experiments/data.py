@@ -59,7 +59,10 @@ class BinaryTask:
     @property
     def test_hash(self) -> str:
         """SHA-256 of the test points' indices and labels, in order."""
-        content = self.test_indices.to(torch.int64).numpy().tobytes() + self.test_y.to(torch.int64).numpy().tobytes()
+        content = (
+            self.test_indices.to(torch.int64).numpy().tobytes()
+            + self.test_y.to(torch.int64).numpy().tobytes()
+        )
         return hashlib.sha256(content).hexdigest()
 
 
@@ -68,16 +71,32 @@ def data_folder() -> Path:
     named = os.environ.get("LBRS_DATA")
     if named:
         return Path(named).expanduser()
-    cache = Path.home() / "Library" / "Caches" if sys.platform == "darwin" else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = (
+        Path.home() / "Library" / "Caches"
+        if sys.platform == "darwin"
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    )
     return cache / "lbrs"
 
 
-def spiral(seed: int, *, train_points: int = 800, reference_points: int = 200, test_points: int = 1000, turns: float = 1.0, jitter: float = 0.5) -> BinaryTask:
+def spiral(
+    seed: int,
+    *,
+    train_points: int = 800,
+    reference_points: int = 200,
+    test_points: int = 1000,
+    turns: float = 1.0,
+    jitter: float = 0.5,
+) -> BinaryTask:
     """Two spiral arms of radius up to 10 in the plane, of opposite labels, with normal jitter; three independent samples.
 
     Parameters: the three sample sizes; `turns` of each arm; `jitter`, the standard deviation of the noise, in the units of x.
     """
-    for name, value in (("train_points", train_points), ("reference_points", reference_points), ("test_points", test_points)):
+    for name, value in (
+        ("train_points", train_points),
+        ("reference_points", reference_points),
+        ("test_points", test_points),
+    ):
         integer(name, value, low=2)
     number("turns", turns, low=0, open_low=True)
     number("jitter", jitter, low=0)
@@ -87,12 +106,21 @@ def spiral(seed: int, *, train_points: int = 800, reference_points: int = 200, t
         y = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
         r = np.sqrt(rng.uniform(0, 1, n))
         angle = 2 * np.pi * turns * r + np.pi * (y < 0)
-        x = 10 * r[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1) + jitter * rng.standard_normal((n, 2))
+        x = 10 * r[:, None] * np.stack(
+            [np.cos(angle), np.sin(angle)], 1
+        ) + jitter * rng.standard_normal((n, 2))
         samples += [torch.from_numpy(x).float(), torch.from_numpy(y)]
     return BinaryTask("spiral", *samples, torch.arange(test_points))
 
 
-def images(dataset: str, seed: int, *, positive: int = 8, reference_points: int = 10, test_points: int = 10_000) -> BinaryTask:
+def images(
+    dataset: str,
+    seed: int,
+    *,
+    positive: int = 8,
+    reference_points: int = 10,
+    test_points: int = 10_000,
+) -> BinaryTask:
     """Label `positive` (+1) against the rest (-1), balanced, with pixels in [0, 1] and shape (channels, height, width).
 
     All images of the positive class and as many others, drawn by `seed`; of the training images, `reference_points` (half of each
@@ -112,15 +140,24 @@ def images(dataset: str, seed: int, *, positive: int = 8, reference_points: int 
     reference = _halves(train_c == positive, train, reference_points)
     rest = np.setdiff1d(train, reference)
     parts = []
-    for x, c, index in ((train_x, train_c, rest), (train_x, train_c, reference), (test_x, test_c, np.sort(test))):
-        parts += [torch.from_numpy(x[index]).float() / 255, torch.where(torch.from_numpy(c[index]) == positive, 1.0, -1.0).double()]
+    for x, c, index in (
+        (train_x, train_c, rest),
+        (train_x, train_c, reference),
+        (test_x, test_c, np.sort(test)),
+    ):
+        parts += [
+            torch.from_numpy(x[index]).float() / 255,
+            torch.where(torch.from_numpy(c[index]) == positive, 1.0, -1.0).double(),
+        ]
     return BinaryTask(dataset, *parts, torch.from_numpy(np.sort(test)))
 
 
 def _balanced(is_positive: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A random order of all positive indices and as many others."""
     positive, negative = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
-    return rng.permutation(np.concatenate([positive, rng.choice(negative, len(positive), replace=False)]))
+    return rng.permutation(
+        np.concatenate([positive, rng.choice(negative, len(positive), replace=False)])
+    )
 
 
 def _halves(is_positive: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
@@ -146,7 +183,9 @@ def fetch(dataset: str) -> Path:
     Files are downloaded beside their place and moved there once their sums are right. Raises DataError.
     """
     if dataset not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(map(repr, DATASETS))}, got {dataset!r}")
+        raise ValueError(
+            f"dataset must be one of {', '.join(map(repr, DATASETS))}, got {dataset!r}"
+        )
     folder, files = data_folder(), _files(dataset)
     missing = _missing(dataset, folder)
     if not missing:
@@ -161,9 +200,16 @@ def fetch(dataset: str) -> Path:
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(temporary) / file, folder / file)
     except (RuntimeError, OSError, HTTPException, EOFError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].replace("<urlopen error", "").strip("<> ")
-        raise DataError(f"{dataset} is not in {folder} and could not be downloaded ({reason}). Remedy: connect to the internet and run "
-                        f"`lbrs fetch {dataset}`, or set LBRS_DATA to a folder that holds {next(iter(files))}") from error
+        reason = (
+            (str(error).strip() or type(error).__name__)
+            .splitlines()[-1]
+            .replace("<urlopen error", "")
+            .strip("<> ")
+        )
+        raise DataError(
+            f"{dataset} is not in {folder} and could not be downloaded ({reason}). Remedy: connect to the internet and run "
+            f"`lbrs fetch {dataset}`, or set LBRS_DATA to a folder that holds {next(iter(files))}"
+        ) from error
     return folder
 
 
@@ -174,7 +220,9 @@ def _missing(dataset: str, folder: Path) -> list[str]:
         if not (folder / file).is_file():
             missing.append(file)
         elif not _intact(folder / file, md5):
-            raise DataError(f"{folder / file} is corrupt: its MD5 sum is not the published one. Remedy: delete it and run `lbrs fetch {dataset}`")
+            raise DataError(
+                f"{folder / file} is corrupt: its MD5 sum is not the published one. Remedy: delete it and run `lbrs fetch {dataset}`"
+            )
     return missing
 
 
@@ -205,7 +253,9 @@ def _load(dataset: str) -> tuple:
     for train in (True, False):
         source = _dataset(dataset)(folder, train=train)
         x = np.asarray(source.data)
-        parts.append((x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2), np.asarray(source.targets)))
+        parts.append(
+            (x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2), np.asarray(source.targets))
+        )
     return tuple(parts)
 
 

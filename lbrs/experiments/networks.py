@@ -14,7 +14,12 @@ SOFT = 40.0
 """Where torch's softplus turns into the identity; from 37 on that makes no difference in float64, while at the default, 20, its gradient jumps."""
 
 
-def cnn(shape: tuple[int, int, int], channels: tuple[int, int, int] = (16, 32, 64), *, generator: torch.Generator | None = None) -> nn.Sequential:
+def cnn(
+    shape: tuple[int, int, int],
+    channels: tuple[int, int, int] = (16, 32, 64),
+    *,
+    generator: torch.Generator | None = None,
+) -> nn.Sequential:
     """The paper's network: three convolutional layers with ReLU and one fully connected layer, giving one logit (n, 1).
 
     The convolutions are 3x3 with stride 2 (Section 5.2 leaves kernel, stride and width open). Weights are drawn by `generator`,
@@ -23,7 +28,12 @@ def cnn(shape: tuple[int, int, int], channels: tuple[int, int, int] = (16, 32, 6
     return _convolutional(shape, channels, 3, nn.ReLU, generator)
 
 
-def smooth_mlp(shape: tuple[int, ...], widths: tuple[int, ...] = (256,), *, generator: torch.Generator | None = None) -> nn.Sequential:
+def smooth_mlp(
+    shape: tuple[int, ...],
+    widths: tuple[int, ...] = (256,),
+    *,
+    generator: torch.Generator | None = None,
+) -> nn.Sequential:
     """A fully connected network with softplus units, giving one logit (n, 1): its gradient is Lipschitz, so Theorems 8 and E' hold for it.
 
     Parameters: `shape` of a point; `widths` of the hidden layers.
@@ -35,7 +45,12 @@ def smooth_mlp(shape: tuple[int, ...], widths: tuple[int, ...] = (256,), *, gene
     return _drawn(nn.Sequential(*layers, nn.utils.skip_init(nn.Linear, sizes[-1], 1)), generator)
 
 
-def smooth_cnn(shape: tuple[int, int, int], channels: tuple[int, ...] = (16,), *, generator: torch.Generator | None = None) -> nn.Sequential:
+def smooth_cnn(
+    shape: tuple[int, int, int],
+    channels: tuple[int, ...] = (16,),
+    *,
+    generator: torch.Generator | None = None,
+) -> nn.Sequential:
     """Convolutions (5x5, stride 2) with softplus units and one linear layer, giving one logit (n, 1); its gradient is Lipschitz.
 
     Parameters: `shape` (channels, height, width) of an image; `channels` of the hidden layers.
@@ -43,15 +58,28 @@ def smooth_cnn(shape: tuple[int, int, int], channels: tuple[int, ...] = (16,), *
     return _convolutional(shape, channels, 5, partial(nn.Softplus, threshold=SOFT), generator)
 
 
-def _convolutional(shape: tuple[int, int, int], channels: tuple[int, ...], size: int, activation: Callable[[], nn.Module],
-                   generator: torch.Generator | None) -> nn.Sequential:
+def _convolutional(
+    shape: tuple[int, int, int],
+    channels: tuple[int, ...],
+    size: int,
+    activation: Callable[[], nn.Module],
+    generator: torch.Generator | None,
+) -> nn.Sequential:
     """Convolutions with odd kernel `size` and stride 2, each with its activation, then one linear layer to a logit."""
     depth, height, width = shape
     layers: list[nn.Module] = []
     for wide in channels:
-        layers += [nn.utils.skip_init(nn.Conv2d, depth, wide, size, stride=2, padding=size // 2), activation()]
+        layers += [
+            nn.utils.skip_init(nn.Conv2d, depth, wide, size, stride=2, padding=size // 2),
+            activation(),
+        ]
         depth, height, width = wide, -(-height // 2), -(-width // 2)
-    return _drawn(nn.Sequential(*layers, nn.Flatten(), nn.utils.skip_init(nn.Linear, depth * height * width, 1)), generator)
+    return _drawn(
+        nn.Sequential(
+            *layers, nn.Flatten(), nn.utils.skip_init(nn.Linear, depth * height * width, 1)
+        ),
+        generator,
+    )
 
 
 def _drawn(network: nn.Sequential, generator: torch.Generator | None) -> nn.Sequential:
@@ -68,9 +96,19 @@ def logistic(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return F.softplus(-y * network(x).flatten()).mean()
 
 
-def train(network: nn.Module, x: Tensor, y: Tensor, *, epochs: int, batch: int = 128, learning_rate: float = 3e-3,
-          noise: float = 0.0, generator: torch.Generator | None = None, progress=lambda epochs: epochs,
-          loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = logistic) -> float:
+def train(
+    network: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epochs: int,
+    batch: int = 128,
+    learning_rate: float = 3e-3,
+    noise: float = 0.0,
+    generator: torch.Generator | None = None,
+    progress=lambda epochs: epochs,
+    loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = logistic,
+) -> float:
     """Train a logit network in place by Adam with a one-cycle rate; returns the last epoch's mean loss.
 
     Afterwards the network is in evaluation mode and its weights are fixed. Parameters: `x` (n, *shape), `y` (n,) in {-1, +1};
@@ -83,7 +121,9 @@ def train(network: nn.Module, x: Tensor, y: Tensor, *, epochs: int, batch: int =
     x, y = x.to(device), y.to(device, torch.float32)
     steps = math.ceil(len(x) / integer("batch", batch, low=1))
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=epochs * steps
+    )
     network.train()
     for _ in progress(range(epochs)):
         total = 0.0

@@ -43,7 +43,11 @@ class Record:
     def save(self, folder: Path) -> Path:
         """Write the record into `folder`, whole or not at all; returns the file."""
         path = Path(folder) / self.name
-        write_text(path, json.dumps(_plain(asdict(self)), indent=None, separators=(",", ":"), allow_nan=False) + "\n")
+        write_text(
+            path,
+            json.dumps(_plain(asdict(self)), indent=None, separators=(",", ":"), allow_nan=False)
+            + "\n",
+        )
         return path
 
     @classmethod
@@ -54,7 +58,9 @@ class Record:
             return cls(**content)
         except (json.JSONDecodeError, TypeError) as error:
             allowed = ", ".join(field.name for field in fields(cls))
-            raise ValueError(f"{path} must be a JSON object with the fields {allowed}: {error}") from error
+            raise ValueError(
+                f"{path} must be a JSON object with the fields {allowed}: {error}"
+            ) from error
 
 
 def record_name(run: str, profile: str, seed: int) -> str:
@@ -70,7 +76,11 @@ def published(run: str) -> Record:
 def published_seeds(run: str, folder: Path | None = None) -> list[Record]:
     """All records of `run` in `folder` (those that come with the book), profile paper, by their seeds; none if there are none."""
     folder = folder or find_project() / "book" / "records"
-    found = [Record.load(path) for path in folder.glob(f"{run}-paper-*.json") if path.name[len(run) + 7 : -5].isdigit()]
+    found = [
+        Record.load(path)
+        for path in folder.glob(f"{run}-paper-*.json")
+        if path.name[len(run) + 7 : -5].isdigit()
+    ]
     return sorted(found, key=lambda record: record.seed)
 
 
@@ -93,14 +103,19 @@ def reference_counts(curves: list[dict[str, Any]]) -> list[int]:
 
 def find_curve(curves: list[dict[str, Any]], **key: Any) -> dict[str, Any]:
     """The one entry of a record's curves with the method, N, alpha and sigma of `key`."""
-    (found,) = (curve for curve in curves if all(curve.get(name) == value for name, value in key.items()))
+    (found,) = (
+        curve for curve in curves if all(curve.get(name) == value for name, value in key.items())
+    )
     return found
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, of lbrs and of the libraries that a result depends on."""
     libraries = ("lbrs", "numpy", "scikit-learn", "torch", "torchvision")
-    return {"python": platform.python_version(), **{library: version(library) for library in libraries}}
+    return {
+        "python": platform.python_version(),
+        **{library: version(library) for library in libraries},
+    }
 
 
 def find_project(start: Path | None = None) -> Path:
@@ -109,7 +124,9 @@ def find_project(start: Path | None = None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "_toc.yml").is_file() and (folder / "notebooks" / "runs.yml").is_file():
             return folder
-    raise FileNotFoundError(f"no companion project at or above {start}: go to the folder that holds _toc.yml and notebooks/runs.yml")
+    raise FileNotFoundError(
+        f"no companion project at or above {start}: go to the folder that holds _toc.yml and notebooks/runs.yml"
+    )
 
 
 def sources_hash() -> str:

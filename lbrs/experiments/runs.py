@@ -33,7 +33,14 @@ class Run:
         """
         if profile not in PROFILES:
             raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
-        return {"run": self.name, "profile": profile, "seed": seed, "device": device, **self.parameters, **self.profiles[profile]}
+        return {
+            "run": self.name,
+            "profile": profile,
+            "seed": seed,
+            "device": device,
+            **self.parameters,
+            **self.profiles[profile],
+        }
 
 
 @dataclass(frozen=True)
@@ -58,32 +65,50 @@ def load_runs(root: Path) -> dict[str, Run]:
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"notebooks/runs.yml cannot be read: {error}") from error
     if not isinstance(entries, dict) or not entries:
-        raise ValueError("notebooks/runs.yml must map the names of runs to their source, parameters and profiles")
+        raise ValueError(
+            "notebooks/runs.yml must map the names of runs to their source, parameters and profiles"
+        )
     return {str(name): _run(root, str(name), entry) for name, entry in entries.items()}
 
 
 def _run(root: Path, name: str, entry: object) -> Run:
     where = f"notebooks/runs.yml: run {name!r}"
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        raise ValueError(f"{where}: a run names a page, so it is made of lower-case letters, digits, - and _")
+        raise ValueError(
+            f"{where}: a run names a page, so it is made of lower-case letters, digits, - and _"
+        )
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: must be a mapping with source and profiles, got {entry!r}")
     for key in entry:
         if key not in ("title", "source", "parameters", "profiles"):
-            raise ValueError(f"{where}: unknown key {key!r}; allowed are title, source, parameters, profiles")
-    title, source, parameters, profiles = entry.get("title", ""), entry.get("source"), entry.get("parameters", {}), entry.get("profiles")
+            raise ValueError(
+                f"{where}: unknown key {key!r}; allowed are title, source, parameters, profiles"
+            )
+    title, source, parameters, profiles = (
+        entry.get("title", ""),
+        entry.get("source"),
+        entry.get("parameters", {}),
+        entry.get("profiles"),
+    )
     if not isinstance(title, str):
         raise ValueError(f"{where}: title must be text, got {title!r}")
     if not isinstance(source, str) or not (root / "notebooks" / source).is_file():
         raise ValueError(f"{where}: source must name a text notebook in notebooks/, got {source!r}")
     if not isinstance(profiles, dict) or profiles.keys() != set(PROFILES):
-        raise ValueError(f"{where}: profiles must hold {' and '.join(PROFILES)} and nothing else, got {profiles!r}")
-    for key, values in {"parameters": parameters, **{f"profiles.{profile}": profiles[profile] for profile in PROFILES}}.items():
+        raise ValueError(
+            f"{where}: profiles must hold {' and '.join(PROFILES)} and nothing else, got {profiles!r}"
+        )
+    for key, values in {
+        "parameters": parameters,
+        **{f"profiles.{profile}": profiles[profile] for profile in PROFILES},
+    }.items():
         if not isinstance(values, dict):
             raise ValueError(f"{where}: {key} must map parameters to values, got {values!r}")
         for reserved in ("run", "profile", "seed", "device"):
             if reserved in values:
-                raise ValueError(f"{where}: {key} must not set {reserved!r}, which comes from the command")
+                raise ValueError(
+                    f"{where}: {key} must not set {reserved!r}, which comes from the command"
+                )
     return Run(name, source, parameters, profiles, title)
 
 
@@ -96,7 +121,9 @@ def check_parameters(source: str, cells: list, given: dict[str, Any]) -> None:
     code = [cell for cell in cells if cell.cell_type == "code"]
     tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", ())]
     if len(tagged) != 1 or tagged[0] is not code[0]:
-        raise ValueError(f"{source}: the first code cell, and no other, must be tagged 'parameters'")
+        raise ValueError(
+            f"{source}: the first code cell, and no other, must be tagged 'parameters'"
+        )
     defaults = _literals(source, code[0].source)
     read = {name for cell in code[1:] for name in _names_read(source, cell.source)}
     for name in defaults:
@@ -104,10 +131,14 @@ def check_parameters(source: str, cells: list, given: dict[str, Any]) -> None:
             raise ValueError(f"{source}: parameter {name!r} is defined but no later cell reads it")
     for name, value in given.items():
         if name not in defaults:
-            raise ValueError(f"{source}: unknown parameter {name!r}; allowed are {', '.join(defaults)}")
+            raise ValueError(
+                f"{source}: unknown parameter {name!r}; allowed are {', '.join(defaults)}"
+            )
         if not _fits(value, defaults[name]):
-            raise ValueError(f"{source}: parameter {name!r} must be of the kind of its default {defaults[name]!r} "
-                             f"({type(defaults[name]).__name__}), got {value!r} ({type(value).__name__})")
+            raise ValueError(
+                f"{source}: parameter {name!r} must be of the kind of its default {defaults[name]!r} "
+                f"({type(defaults[name]).__name__}), got {value!r} ({type(value).__name__})"
+            )
 
 
 def _literals(source: str, cell: str) -> dict[str, Any]:
@@ -117,25 +148,35 @@ def _literals(source: str, cell: str) -> dict[str, Any]:
             (target,) = statement.targets
             found[target.id] = ast.literal_eval(statement.value)
         except (AttributeError, ValueError) as error:
-            raise ValueError(f"{source}: the parameters cell must hold plain literals such as points = 300 only, "
-                             f"got {ast.unparse(statement)!r}") from error
+            raise ValueError(
+                f"{source}: the parameters cell must hold plain literals such as points = 300 only, "
+                f"got {ast.unparse(statement)!r}"
+            ) from error
     return found
 
 
 def _names_read(source: str, cell: str) -> set[str]:
-    return {node.id for node in ast.walk(_parse(source, cell)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return {
+        node.id
+        for node in ast.walk(_parse(source, cell))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
 
 
 def _parse(source: str, cell: str) -> ast.Module:
     try:
         return ast.parse(cell)
     except SyntaxError as error:
-        raise ValueError(f"{source}: a code cell must be plain Python, got {(error.text or '').strip()!r}: {error.msg}") from error
+        raise ValueError(
+            f"{source}: a code cell must be plain Python, got {(error.text or '').strip()!r}: {error.msg}"
+        ) from error
 
 
 def _fits(value: object, default: object) -> bool:
     if isinstance(default, list) and isinstance(value, list):
-        return not default or all(any(_fits(item, example) for example in default) for item in value)
+        return not default or all(
+            any(_fits(item, example) for example in default) for item in value
+        )
     return type(value) is type(default) or (type(value) is int and type(default) is float)
 
 
@@ -144,10 +185,20 @@ def outcome_of(notebook: dict) -> Ending:
     outputs = (output for cell in notebook["cells"] for output in cell.get("outputs", ()))
     found = [output["data"][OUTCOME] for output in outputs if OUTCOME in output.get("data", {})]
     if len(found) != 1:
-        raise BookError(f"an experiment must display exactly one object with data of type {OUTCOME}, got {len(found)}")
+        raise BookError(
+            f"an experiment must display exactly one object with data of type {OUTCOME}, got {len(found)}"
+        )
     told = found[0]
-    if not isinstance(told, dict) or {key: type(value) for key, value in told.items()} != {"run": str, "rerun": bool, "reason": str}:
-        raise BookError(f"an outcome must be {{run: text, rerun: true or false, reason: text}}, got {told!r}")
+    if not isinstance(told, dict) or {key: type(value) for key, value in told.items()} != {
+        "run": str,
+        "rerun": bool,
+        "reason": str,
+    }:
+        raise BookError(
+            f"an outcome must be {{run: text, rerun: true or false, reason: text}}, got {told!r}"
+        )
     if not told["rerun"] and not told["reason"]:
-        raise BookError("an outcome must give its reason where the experiment was not re-run, got an empty text")
+        raise BookError(
+            "an outcome must give its reason where the experiment was not re-run, got an empty text"
+        )
     return Ending(**told)

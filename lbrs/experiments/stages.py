@@ -22,7 +22,9 @@ def pick_device(device: str) -> torch.device:
     """The torch device for "auto", "cpu", "cuda", "cuda:1", ...; a ValueError for one that is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cpu" or (isinstance(device, str) and device.startswith("cuda") and torch.cuda.is_available()):
+    if device == "cpu" or (
+        isinstance(device, str) and device.startswith("cuda") and torch.cuda.is_available()
+    ):
         return torch.device(device)
     raise ValueError(f"device must be 'auto', 'cpu' or, where there is one, 'cuda', got {device!r}")
 

@@ -17,15 +17,30 @@ from typing import Any
 from urllib.parse import quote
 
 from lbrs._files import write_text
-from lbrs.experiments.configs import CertifiedConfig, Config, ImagesConfig, SensitivityConfig, SpiralConfig
+from lbrs.experiments.configs import (
+    CertifiedConfig,
+    Config,
+    ImagesConfig,
+    SensitivityConfig,
+    SpiralConfig,
+)
 from lbrs.experiments.records import Record, record_name, sources_hash, versions
 from lbrs.experiments.runs import Run
 
-KINDS: dict[str, type] = {"spiral.md": SpiralConfig, "images.md": ImagesConfig, "certified.md": CertifiedConfig,
-                          "sensitivity.md": SensitivityConfig}
+KINDS: dict[str, type] = {
+    "spiral.md": SpiralConfig,
+    "images.md": ImagesConfig,
+    "certified.md": CertifiedConfig,
+    "sensitivity.md": SensitivityConfig,
+}
 """The choices that belong to each notebook named in runs.yml."""
 
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LBRS_PROGRESS": "/dev/null"}
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "LBRS_PROGRESS": "/dev/null",
+}
 """What the workers of a local cluster are given: one thread each, and no progress bars over that of the command."""
 
 MOST_SEEDS = 10_000
@@ -69,7 +84,11 @@ def _folder_name(choices: dict[str, Any]) -> str:
         items = value if isinstance(value, tuple) else (value,)
         parts.append(f"{name}={'_'.join(quote(str(item), safe='') for item in items)}")
     text = ",".join(parts)
-    return text if len(text) <= 200 else f"{text[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return (
+        text
+        if len(text) <= 200
+        else f"{text[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    )
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -106,14 +125,24 @@ def parse_choices(texts: Iterable[str]) -> dict[str, list]:
         except yaml.YAMLError:
             items = []
         if not name.isidentifier() or not items or not isinstance(items, list):
-            raise ValueError(f"a parameter is set as name=value,value with values as in YAML, such as epochs=3,5 or radii=[0.25,0.5], got {text!r}")
+            raise ValueError(
+                f"a parameter is set as name=value,value with values as in YAML, such as epochs=3,5 or radii=[0.25,0.5], got {text!r}"
+            )
         if name in found:
-            raise ValueError(f"parameter {name!r} must be set once, with all its values, got {text!r} as well")
+            raise ValueError(
+                f"parameter {name!r} must be set once, with all its values, got {text!r} as well"
+            )
         found[name] = items
     return found
 
 
-def plan(runs: Iterable[Run], profile: str, seeds: Iterable[int], choices: dict[str, list] | None = None, device: str = "auto") -> list[Task]:
+def plan(
+    runs: Iterable[Run],
+    profile: str,
+    seeds: Iterable[int],
+    choices: dict[str, list] | None = None,
+    device: str = "auto",
+) -> list[Task]:
     """The tasks: every run with every combination of `choices` (a list of values for each parameter) and every seed.
 
     The choices of a task are those of `lbrs run`: the run's parameters and what `profile` overrides in runs.yml; then `choices`.
@@ -134,18 +163,26 @@ def configure(run: Run, profile: str, choices: dict[str, Any]) -> Config:
     """The choices of `run` at `profile`, with `choices` on top; ValueError as in `plan`."""
     kind = KINDS.get(run.source)
     if kind is None:
-        raise ValueError(f"run {run.name!r}: a sweep computes the experiments of {', '.join(KINDS)}, got notebooks/{run.source}")
+        raise ValueError(
+            f"run {run.name!r}: a sweep computes the experiments of {', '.join(KINDS)}, got notebooks/{run.source}"
+        )
     defaults = {choice.name: choice.default for choice in fields(kind)}
     reserved = ("run", "profile", "seed", "device")
-    given = {name: value for name, value in run.given(profile, 0, "auto").items() if name not in reserved} | choices
+    given = {
+        name: value for name, value in run.given(profile, 0, "auto").items() if name not in reserved
+    } | choices
     values = {}
     for name, value in given.items():
         if name not in defaults:
-            raise ValueError(f"run {run.name!r}: unknown parameter {name!r}; allowed are {', '.join(defaults)}")
+            raise ValueError(
+                f"run {run.name!r}: unknown parameter {name!r}; allowed are {', '.join(defaults)}"
+            )
         try:
             values[name] = _fit(value, defaults[name])
         except (TypeError, ValueError):
-            raise ValueError(f"run {run.name!r}: parameter {name!r} must be of the kind of its default {defaults[name]!r}, got {value!r}") from None
+            raise ValueError(
+                f"run {run.name!r}: parameter {name!r} must be of the kind of its default {defaults[name]!r}, got {value!r}"
+            ) from None
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
@@ -175,8 +212,14 @@ def is_recorded(task: Task, folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     # A record holds lists for tuples, and seven digits of each number.
-    config = json.loads(json.dumps(asdict(task.config)), parse_float=lambda text: float(f"{float(text):.6e}"))
-    return record.config == config and record.versions == origin() and task.device in ("auto", record.device)
+    config = json.loads(
+        json.dumps(asdict(task.config)), parse_float=lambda text: float(f"{float(text):.6e}")
+    )
+    return (
+        record.config == config
+        and record.versions == origin()
+        and task.device in ("auto", record.device)
+    )
 
 
 def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:
@@ -191,18 +234,42 @@ def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:
     from lbrs.experiments import running
 
     found = origin()
-    different = [f"{name} {found.get(name)} instead of {expected.get(name)}" for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
+    different = [
+        f"{name} {found.get(name)} instead of {expected.get(name)}"
+        for name in sorted({*found, *expected})
+        if found.get(name) != expected.get(name)
+    ]
     if different:
-        raise SweepError(f"the worker has {', '.join(different)}: install there what the command uses")
+        raise SweepError(
+            f"the worker has {', '.join(different)}: install there what the command uses"
+        )
     torch.set_num_threads(1)
-    place = Path(scratch) if Path(scratch).is_dir() else Path(tempfile.gettempdir()) / f"lbrs-sweep-{getpass.getuser()}"
+    place = (
+        Path(scratch)
+        if Path(scratch).is_dir()
+        else Path(tempfile.gettempdir()) / f"lbrs-sweep-{getpass.getuser()}"
+    )
     place = place / task.name
-    record = running.run(task.config, run=task.run, profile=task.profile, seed=task.seed, device=task.device, folder=place / "records")
+    record = running.run(
+        task.config,
+        run=task.run,
+        profile=task.profile,
+        seed=task.seed,
+        device=task.device,
+        folder=place / "records",
+    )
     shutil.rmtree(place, ignore_errors=True)
     return replace(record, versions=found)
 
 
-def sweep(tasks: Iterable[Task], folder: Path, scratch: Path, *, scheduler: str | None = None, workers: int | None = None) -> Iterator[Result]:
+def sweep(
+    tasks: Iterable[Task],
+    folder: Path,
+    scratch: Path,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> Iterator[Result]:
     """Compute the `tasks` that `folder` holds no record of, and write their records there; yields how each ended, as it ends.
 
     Workers send their records here, so that they need no common file system; `scratch` is for the stages of unfinished tasks. A task
@@ -241,14 +308,20 @@ def _finish(future: Any, task: Task, folder: Path, scratch: Path) -> Result:
         record = future.result()
         record.save((folder / f"{task.name}.json").parent)
     except KilledWorker as error:
-        return Result(task, "failed", f"its worker died, {error.allowed_failures + 1} times; was there enough memory?")
+        return Result(
+            task,
+            "failed",
+            f"its worker died, {error.allowed_failures + 1} times; was there enough memory?",
+        )
     except Exception as error:  # whatever one task raises, the others go on
         text = (str(error).strip() or "no reason given").splitlines()[-1]
         if type(error).__module__.startswith("lbrs."):
             return Result(task, "failed", text)
         log = scratch / f"{task.name}.log"
         write_text(log, "".join(traceback.format_exception(error)))
-        return Result(task, "failed", f"{type(error).__name__}: {text} (the whole error is in {log})")
+        return Result(
+            task, "failed", f"{type(error).__name__}: {text} (the whole error is in {log})"
+        )
     return Result(task, "computed", seconds=record.wall_time)
 
 
@@ -265,17 +338,33 @@ def _client(scheduler: str | None, workers: int | None, tasks: int) -> Iterator[
         from dask.system import CPU_COUNT
         from distributed import Client, LocalCluster
     except ModuleNotFoundError as error:
-        raise SweepError(f"a sweep needs Dask, and {error.name} is not installed: pip install 'lbrs[cluster]'") from error
-    settings = {"distributed.scheduler.worker-ttl": None, "distributed.comm.timeouts.connect": "120s"}
+        raise SweepError(
+            f"a sweep needs Dask, and {error.name} is not installed: pip install 'lbrs[cluster]'"
+        ) from error
+    settings = {
+        "distributed.scheduler.worker-ttl": None,
+        "distributed.comm.timeouts.connect": "120s",
+    }
     with ExitStack() as stack:
         if scheduler is None:
             stack.enter_context(dask.config.set(settings))
             count = min(workers or CPU_COUNT, tasks)
-            scheduler = stack.enter_context(LocalCluster(
-                n_workers=count, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address="127.0.0.1:0",
-                env=ENVIRONMENT, preload=["lbrs.experiments.sweep"], silence_logs="CRITICAL"))
+            scheduler = stack.enter_context(
+                LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,
+                    dashboard_address="127.0.0.1:0",
+                    env=ENVIRONMENT,
+                    preload=["lbrs.experiments.sweep"],
+                    silence_logs="CRITICAL",
+                )
+            )
         try:
             client = stack.enter_context(Client(scheduler, timeout="30s", set_as_default=False))
         except (OSError, ValueError) as error:
-            raise SweepError(f"no Dask scheduler can be reached at {scheduler}: {str(error).splitlines()[-1]}") from error
+            raise SweepError(
+                f"no Dask scheduler can be reached at {scheduler}: {str(error).splitlines()[-1]}"
+            ) from error
         yield client

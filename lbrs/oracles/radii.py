@@ -83,7 +83,7 @@ class Side:
     def radius(self, paper: Tensor | None) -> Tensor:
         """The radius (n,) of Theorem K, or with k = `paper` (n,) alone that of Theorem 8."""
         M = self.other.stop - self.other.start
-        if M < self.quorum:
+        if self.quorum > M:
             return torch.full_like(self.x[:, 0], torch.inf)
         if paper is None:
             near = self.low[:, self.same].topk(self.quorum, largest=False).indices

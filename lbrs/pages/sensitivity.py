@@ -10,9 +10,22 @@ from lbrs.experiments.records import Record
 from lbrs.pages.drawing import STYLES, band, foot, of_seeds, style
 from lbrs.pages.text import Markdown, table
 
-TITLES = {"references": "N = {}", "link": "{}", "classes": "class {}", "noise": "trained with noise {}", "width": "{} channels", "attack": "step {}"}
-SUBJECTS = {"references": "number of reference points", "link": "output of the network", "classes": "positive class", "noise": "noise in training",
-            "width": "width of the network", "attack": "set-up of the attack (step and start)"}
+TITLES = {
+    "references": "N = {}",
+    "link": "{}",
+    "classes": "class {}",
+    "noise": "trained with noise {}",
+    "width": "{} channels",
+    "attack": "step {}",
+}
+SUBJECTS = {
+    "references": "number of reference points",
+    "link": "output of the network",
+    "classes": "positive class",
+    "noise": "noise in training",
+    "width": "width of the network",
+    "attack": "set-up of the attack (step and start)",
+}
 WHERE = {"clean": ("clean", "-"), "attacked": ("attacked", "--")}
 
 
@@ -30,7 +43,14 @@ def _variants(records: Sequence[Record], panel: str) -> list[tuple[str, list[dic
 def _grid(count: int) -> tuple[plt.Figure, list[plt.Axes]]:
     columns = min(5, count)
     rows = -(-count // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(max(6.4, 2.35 * columns), 2.5 * rows + 0.5), sharex=True, sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(max(6.4, 2.35 * columns), 2.5 * rows + 0.5),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
     for ax in axes.flat[count:]:
         ax.set_visible(False)
     for ax in axes[:, 0]:
@@ -48,11 +68,29 @@ def small_multiples(records: Sequence[Record], panel: str) -> dict[str, Any]:
             color = STYLES["lbrs" if where == "clean" else "normal"]["color"]
             curves = np.array([entry[where]["lbrs"] for entry in entries])
             band(ax, alpha, list(curves), color)
-            ax.plot(alpha, np.median(curves, axis=0), dashes, color=color, linewidth=2, label=f"LBRS, {told}")
+            ax.plot(
+                alpha,
+                np.median(curves, axis=0),
+                dashes,
+                color=color,
+                linewidth=2,
+                label=f"LBRS, {told}",
+            )
             for name, dots in (("cnn", ":"), ("nearest", "-.")):
-                ax.axhline(np.median([entry[where][name] for entry in entries]), color=color, linestyle=dots, linewidth=1)
+                ax.axhline(
+                    np.median([entry[where][name] for entry in entries]),
+                    color=color,
+                    linestyle=dots,
+                    linewidth=1,
+                )
             drawn[f"{label}, {where}"] = np.median(curves, axis=0).tolist()
-        ax.set(xscale="log", ylim=(-0.02, 1.02), title=TITLES[panel].format(label), xticks=[1e-3, 1, 1e3], xlabel=r"$\alpha$ (units of $x$)")
+        ax.set(
+            xscale="log",
+            ylim=(-0.02, 1.02),
+            title=TITLES[panel].format(label),
+            xticks=[1e-3, 1, 1e3],
+            xlabel=r"$\alpha$ (units of $x$)",
+        )
         ax.minorticks_off()
     _legend(figure, axes[0], records)
     return drawn
@@ -68,10 +106,28 @@ def normal_smoothing(records: Sequence[Record]) -> dict[str, Any]:
             color = STYLES["lbrs" if where == "clean" else "normal"]["color"]
             curves = np.array([entry["normal"][where] for entry in entries])
             band(ax, entries[0]["sigma"], list(curves), color)
-            ax.plot(entries[0]["sigma"], np.median(curves, axis=0), dashes, color=color, linewidth=2, marker="o", markersize=4, label=rf"$\sigma$-NS, {told}")
+            ax.plot(
+                entries[0]["sigma"],
+                np.median(curves, axis=0),
+                dashes,
+                color=color,
+                linewidth=2,
+                marker="o",
+                markersize=4,
+                label=rf"$\sigma$-NS, {told}",
+            )
             drawn[f"{label}, {where}"] = np.median(curves, axis=0).tolist()
-        ax.set(ylim=(-0.02, 1.02), title=TITLES["noise"].format(label), xlabel=r"$\sigma$ (units of $x$)")
-    _legend(figure, axes[0], records, f"normal smoothing: at most {records[0].config['samples']:,} draws, error {records[0].config['error']:g} a point")
+        ax.set(
+            ylim=(-0.02, 1.02),
+            title=TITLES["noise"].format(label),
+            xlabel=r"$\sigma$ (units of $x$)",
+        )
+    _legend(
+        figure,
+        axes[0],
+        records,
+        f"normal smoothing: at most {records[0].config['samples']:,} draws, error {records[0].config['error']:g} a point",
+    )
     return drawn
 
 
@@ -79,7 +135,9 @@ def _legend(figure: plt.Figure, ax: plt.Axes, records: Sequence[Record], more: s
     ax.legend(loc="lower left", fontsize="x-small")
     shown = [f"median and range of {of_seeds(records)}"]
     if len(records) == 1:
-        shown = [f"profile {records[0].profile} · seed {records[0].seed} · {records[0].test_points:,} test points"]
+        shown = [
+            f"profile {records[0].profile} · seed {records[0].seed} · {records[0].test_points:,} test points"
+        ]
     foot(figure, [*shown, *([more] if more else [])])
 
 
@@ -92,16 +150,32 @@ def conclusion(records: Sequence[Record], panel: str) -> Markdown:
     variants = _variants(records, panel)
     parts, spread = [], {}
     for where in WHERE:
-        for key, told in (("cnn", "the network"), ("best", "LBRS at its best $\\alpha$"), ("nearest", "the 1-NN")):
+        for key, told in (
+            ("cnn", "the network"),
+            ("best", "LBRS at its best $\\alpha$"),
+            ("nearest", "the 1-NN"),
+        ):
             found = [_medians(entries, where, key) for _, entries in variants]
             spread[where, key] = max(found) - min(found)
             low, high = variants[int(np.argmin(found))][0], variants[int(np.argmax(found))][0]
             if spread[where, key] > 0.005:
-                parts.append(f"{told} {'on attacked images' if where == 'attacked' else 'on clean images'} from {min(found):.3f} ({low}) to {max(found):.3f} ({high})")
+                parts.append(
+                    f"{told} {'on attacked images' if where == 'attacked' else 'on clean images'} from {min(found):.3f} ({low}) to {max(found):.3f} ({high})"
+                )
     most = max(spread.values())
-    noise = np.median([np.ptp([entry["attacked"]["best"] for entry in entries]) for _, entries in variants]) if len(records) > 1 else float("nan")
-    weight = "matters much" if most > 0.1 else "matters a little" if most > 0.02 else "hardly matters"
-    text = f"**The {SUBJECTS[panel]} {weight}.** " + (f"It moves {'; '.join(parts)}." if parts else "No median moves by more than .005.")
+    noise = (
+        np.median(
+            [np.ptp([entry["attacked"]["best"] for entry in entries]) for _, entries in variants]
+        )
+        if len(records) > 1
+        else float("nan")
+    )
+    weight = (
+        "matters much" if most > 0.1 else "matters a little" if most > 0.02 else "hardly matters"
+    )
+    text = f"**The {SUBJECTS[panel]} {weight}.** " + (
+        f"It moves {'; '.join(parts)}." if parts else "No median moves by more than .005."
+    )
     if panel == "link":
         text += " " + _shift(records, variants)
     if panel == "noise":
@@ -117,17 +191,23 @@ def _shift(records: Sequence[Record], variants: list[tuple[str, list[dict[str, A
     for label, entries in variants:
         curve = np.median([entry["clean"]["lbrs"] for entry in entries], axis=0)
         middle = (_medians(entries, "clean", "cnn") + _medians(entries, "clean", "nearest")) / 2
-        halves.append(rf"$\alpha \approx {alpha[int(np.argmin(np.abs(curve - middle)))]:.2g}$ for the {label}")
+        halves.append(
+            rf"$\alpha \approx {alpha[int(np.argmin(np.abs(curve - middle)))]:.2g}$ for the {label}"
+        )
     return f"On clean images half of the way from the network to the 1-NN is reached at {' and at '.join(halves)}."
 
 
 def _noisy(variants: list[tuple[str, list[dict[str, Any]]]]) -> str:
     told = []
     for label, entries in variants:
-        ends = [float(np.median([entry["normal"][where][-1] for entry in entries])) for where in WHERE]
+        ends = [
+            float(np.median([entry["normal"][where][-1] for entry in entries])) for where in WHERE
+        ]
         best = float(np.median([max(entry["normal"]["attacked"]) for entry in entries]))
-        told.append(rf"trained with noise {label}, normal smoothing reaches {best:.3f} under attack at its best $\sigma$ (LBRS {_medians(entries, 'attacked', 'best'):.3f} at its best $\alpha$), "
-                    rf"and has {ends[0]:.3f} on clean images at $\sigma = {entries[0]['sigma'][-1]:g}$")
+        told.append(
+            rf"trained with noise {label}, normal smoothing reaches {best:.3f} under attack at its best $\sigma$ (LBRS {_medians(entries, 'attacked', 'best'):.3f} at its best $\alpha$), "
+            rf"and has {ends[0]:.3f} on clean images at $\sigma = {entries[0]['sigma'][-1]:g}$"
+        )
     return "With a network " + "; ".join(told) + "."
 
 
@@ -136,5 +216,27 @@ def numbers(records: Sequence[Record]) -> Markdown:
     rows = []
     for panel in SUBJECTS:
         for label, entries in _variants(records, panel):
-            rows.append([SUBJECTS[panel], label, *(f"{_medians(entries, where, key):.3f}" for where in WHERE for key in ("cnn", "best", "nearest"))])
-    return table(["choice", "variant", "clean: CNN", "best LBRS", "1-NN", "attacked: CNN", "best LBRS", "1-NN"], rows)
+            rows.append(
+                [
+                    SUBJECTS[panel],
+                    label,
+                    *(
+                        f"{_medians(entries, where, key):.3f}"
+                        for where in WHERE
+                        for key in ("cnn", "best", "nearest")
+                    ),
+                ]
+            )
+    return table(
+        [
+            "choice",
+            "variant",
+            "clean: CNN",
+            "best LBRS",
+            "1-NN",
+            "attacked: CNN",
+            "best LBRS",
+            "1-NN",
+        ],
+        rows,
+    )

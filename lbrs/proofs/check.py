@@ -43,7 +43,9 @@ class Check:
     def decide(self, sound: bool = True) -> Verdict:
         """The verdict on the claim, or on its broken version; ArithmeticError where the tool decides neither way."""
         tool = import_module(self.tool)
-        verdict = (_identity if self.tool == "sympy" else _implication)(tool, self.build(tool, sound))
+        verdict = (_identity if self.tool == "sympy" else _implication)(
+            tool, self.build(tool, sound)
+        )
         if verdict is None:
             raise ArithmeticError(f"{self.tool} could not decide {self.name}, sound={sound}")
         return verdict
@@ -62,7 +64,11 @@ class Check:
         claim = self.build(tool, True)
         if self.tool == "z3":
             return _solver(tool, claim[0]).check() == tool.sat
-        values = [abs(tool.N(side.subs(_sample(tool, claim, SAMPLES[0])))) for pair in claim for side in map(tool.sympify, pair)]
+        values = [
+            abs(tool.N(side.subs(_sample(tool, claim, SAMPLES[0]))))
+            for pair in claim
+            for side in map(tool.sympify, pair)
+        ]
         return all(value.is_finite for value in values) and any(value > 0 for value in values)
 
 
@@ -75,13 +81,23 @@ def _identity(sympy: Any, pairs: list[tuple[Any, Any]]) -> Verdict | None:
         point = _sample(sympy, pairs, numbers)
         off = max((sympy.N(difference.subs(point), 30) for difference in differences), key=abs)
         if abs(off) > 1e-12:
-            return Verdict(False, {**{str(symbol): str(value) for symbol, value in point.items()}, "left - right": str(sympy.N(off, 6))})
+            return Verdict(
+                False,
+                {
+                    **{str(symbol): str(value) for symbol, value in point.items()},
+                    "left - right": str(sympy.N(off, 6)),
+                },
+            )
     return None
 
 
 def _sample(sympy: Any, pairs: list[tuple[Any, Any]], numbers: tuple[int, ...]) -> dict[Any, Any]:
-    symbols = sorted(set().union(*(sympy.sympify(side).free_symbols for pair in pairs for side in pair)), key=str)
-    return {symbol: sympy.Rational(number, 6) for symbol, number in zip(symbols, numbers, strict=False)}
+    symbols = sorted(
+        set().union(*(sympy.sympify(side).free_symbols for pair in pairs for side in pair)), key=str
+    )
+    return {
+        symbol: sympy.Rational(number, 6) for symbol, number in zip(symbols, numbers, strict=False)
+    }
 
 
 def _solver(z3: Any, formulas: list[Any]) -> Any:
@@ -100,10 +116,19 @@ def _implication(z3: Any, claim: tuple[list[Any], Any]) -> Verdict | None:
     if answer == z3.unsat:
         return Verdict(True, {})
     model = solver.model()
-    return Verdict(False, {str(name): str(model[name]) for name in sorted(model.decls(), key=str) if name.arity() == 0})
+    return Verdict(
+        False,
+        {
+            str(name): str(model[name])
+            for name in sorted(model.decls(), key=str)
+            if name.arity() == 0
+        },
+    )
 
 
-def step(tool: str, name: str, page: str, label: str, statement: str, mutation: str) -> Callable[[Callable[[Any, bool], Any]], Check]:
+def step(
+    tool: str, name: str, page: str, label: str, statement: str, mutation: str
+) -> Callable[[Callable[[Any, bool], Any]], Check]:
     """Make a `Check` of the function that builds its claim."""
     return lambda build: Check(name, tool, page, label, statement, mutation, build)
 
@@ -111,5 +136,10 @@ def step(tool: str, name: str, page: str, label: str, statement: str, mutation: 
 @cache
 def checks() -> dict[str, Check]:
     """All checks by name, in the order of the book."""
-    found = [value for home in HOMES for value in vars(import_module(home)).values() if isinstance(value, Check)]
+    found = [
+        value
+        for home in HOMES
+        for value in vars(import_module(home)).values()
+        if isinstance(value, Check)
+    ]
     return {check.name: check for check in found}

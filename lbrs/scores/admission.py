@@ -23,13 +23,34 @@ PROBES = 3
 SHARES = {torch.float64: 1e-10, torch.float32: 1e-4}
 """How far a computed score is taken to be off, as a share of 1 + its size, unless `rounding` says otherwise."""
 
-SILENT = {"detach", "alias"}  # operations of torch's own book-keeping, which may differ from run to run
-PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "convolution", "convolution_backward", "linear"}
-OFF = {"p", "dropout_p", "dropout", "train", "training"}  # arguments whose 0 or False turns the chance of an operation off
+SILENT = {
+    "detach",
+    "alias",
+}  # operations of torch's own book-keeping, which may differ from run to run
+PRODUCTS = {
+    "mm",
+    "addmm",
+    "bmm",
+    "baddbmm",
+    "addmv",
+    "mv",
+    "convolution",
+    "convolution_backward",
+    "linear",
+}
+OFF = {
+    "p",
+    "dropout_p",
+    "dropout",
+    "train",
+    "training",
+}  # arguments whose 0 or False turns the chance of an operation off
 
 
-REMEDY = ("rows change with what is beside them, as through batch statistics: use evaluation mode or a layer that "
-          "normalises each point alone; if it is rounding, say how much with rounding=")
+REMEDY = (
+    "rows change with what is beside them, as through batch statistics: use evaluation mode or a layer that "
+    "normalises each point alone; if it is rounding, say how much with rounding="
+)
 
 
 @dataclass(frozen=True)
@@ -66,8 +87,12 @@ class Watch(TorchDispatchMode):
         _refuse_chance(func, args, kwargs)
         self._refuse_writing(func, args, kwargs)
         if func.overloadpacket.__name__ not in SILENT:
-            foreign = [tensor for tensor in given if _storage(tensor) not in self.moving | self.made]
-            plain = [repr(leaf) for leaf in tree_leaves((args, kwargs)) if not isinstance(leaf, Tensor)]
+            foreign = [
+                tensor for tensor in given if _storage(tensor) not in self.moving | self.made
+            ]
+            plain = [
+                repr(leaf) for leaf in tree_leaves((args, kwargs)) if not isinstance(leaf, Tensor)
+            ]
             self.transcript.append((str(func), plain, [tensor.detach() for tensor in foreign]))
         result = func(*args, **kwargs)
         found = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
@@ -96,16 +121,29 @@ class Watch(TorchDispatchMode):
         for argument, value in _arguments(func, args, kwargs):
             writes = argument.alias_info is not None and argument.alias_info.is_write
             if name.endswith("batch_norm") and argument.name in ("running_mean", "running_var"):
-                writes = dict((a.name, v) for a, v in _arguments(func, args, kwargs)).get("training", False)
+                writes = dict((a.name, v) for a, v in _arguments(func, args, kwargs)).get(
+                    "training", False
+                )
             for tensor in tree_leaves(value) if writes else ():
                 if isinstance(tensor, Tensor) and _storage(tensor) == self.source:
-                    raise ValueError(f"function must leave its input as it is, got {name}, which writes into it")
+                    raise ValueError(
+                        f"function must leave its input as it is, got {name}, which writes into it"
+                    )
                 if isinstance(tensor, Tensor) and _storage(tensor) not in self.moving | self.made:
-                    raise ValueError(f"function must not change what it computes with, got {name} on a tensor of its own: "
-                                     "put it into evaluation mode (.eval()) and keep no state between calls")
+                    raise ValueError(
+                        f"function must not change what it computes with, got {name} on a tensor of its own: "
+                        "put it into evaluation mode (.eval()) and keep no state between calls"
+                    )
 
 
-def admit(evaluate: Callable[[Tensor], Tensor], x: Tensor, rounding: float | None, *, most: int = 2 * PROBES, unseen: bool = False) -> Observed:
+def admit(
+    evaluate: Callable[[Tensor], Tensor],
+    x: Tensor,
+    rounding: float | None,
+    *,
+    most: int = 2 * PROBES,
+    unseen: bool = False,
+) -> Observed:
     """Look at `evaluate` (n, *shape) -> (n, ...) at a few points in the range of `x`, and say in what precision it computes.
 
     A ValueError that begins with "function" refuses: a random operation, by name; a state that is changed; what comes from x
@@ -123,7 +161,13 @@ def admit(evaluate: Callable[[Tensor], Tensor], x: Tensor, rounding: float | Non
     others = others.lerp(probes, 0.25) if probes.is_floating_point() else others
     seen = _watched_twice(evaluate, probes, others, unseen)
     share = 2 * max(rounding or 0.0, SHARES.get(seen.dtype, min(0.25, 32 * seen.unit)))
-    _compare(value, evaluate(probes), share, "be the same for the same points", "keep chance and state out of it")
+    _compare(
+        value,
+        evaluate(probes),
+        share,
+        "be the same for the same points",
+        "keep chance and state out of it",
+    )
     alone = _alone(evaluate, probes)
     turned = evaluate(probes.flip(0)).flip(0)
     for other in (alone, turned):
@@ -136,7 +180,9 @@ def _alone(evaluate: Callable[[Tensor], Tensor], probes: Tensor) -> Tensor:
     try:
         return torch.cat([evaluate(row) for row in probes.split(1)])
     except Exception as error:
-        raise ValueError(f"function must see each row on its own, got an error for a point alone: {error}; {REMEDY}") from error
+        raise ValueError(
+            f"function must see each row on its own, got an error for a point alone: {error}; {REMEDY}"
+        ) from error
 
 
 def observed(dtype: torch.dtype) -> Observed:
@@ -149,9 +195,20 @@ def signature(function: object) -> tuple:
     state: list = [_product_unit(torch.device("cpu")), _product_unit(torch.device("cuda"))]
     if isinstance(function, nn.Module):
         for module in function.modules():
-            state.append((id(module), module.training, len(module._forward_hooks), len(module._forward_pre_hooks)))
+            state.append(
+                (
+                    id(module),
+                    module.training,
+                    len(module._forward_hooks),
+                    len(module._forward_pre_hooks),
+                )
+            )
             held = (*module._parameters.values(), *module._buffers.values())
-            state += [(id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in held if tensor is not None]
+            state += [
+                (id(tensor), 0 if tensor.is_inference() else tensor._version)
+                for tensor in held
+                if tensor is not None
+            ]
     return tuple(state)
 
 
@@ -160,12 +217,16 @@ def _probes(x: Tensor) -> Tensor:
     rows = x[torch.linspace(0, len(x) - 1, min(PROBES, len(x)), device=x.device).long().unique()]
     low, high = rows.min().double().item(), rows.max().double().item()
     low, high = (low, high) if high > low else (low - 1, high + 1)
-    share = torch.rand((PROBES, *x.shape[1:]), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    share = torch.rand(
+        (PROBES, *x.shape[1:]), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     drawn = (low + (high - low) * share).to(rows)
     return torch.cat([rows, drawn.clamp(low, high) if x.is_floating_point() else drawn])
 
 
-def _watched_twice(evaluate: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, unseen: bool) -> Observed:
+def _watched_twice(
+    evaluate: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, unseen: bool
+) -> Observed:
     """What two watched passes show; a ValueError where they differ in more than the numbers that come from x."""
     for attempt in range(2):  # a script may be compiled in between
         watches, outputs = [Watch(first), Watch(second)], []
@@ -176,11 +237,19 @@ def _watched_twice(evaluate: Callable[[Tensor], Tensor], first: Tensor, second: 
         if difference is None:
             break
     if difference is not None and not unseen:
-        raise ValueError(f"function must compute with torch operations that can be watched, got {difference} that depends on the "
-                         "points unseen, as through NumPy, a Python number or a branch")
-    if not unseen and not watches[0].depends(outputs[0]) and not torch.equal(outputs[0], outputs[1]):
-        raise ValueError("function must compute with torch operations that can be watched, got an output that comes from elsewhere, "
-                         "as through NumPy")
+        raise ValueError(
+            f"function must compute with torch operations that can be watched, got {difference} that depends on the "
+            "points unseen, as through NumPy, a Python number or a branch"
+        )
+    if (
+        not unseen
+        and not watches[0].depends(outputs[0])
+        and not torch.equal(outputs[0], outputs[1])
+    ):
+        raise ValueError(
+            "function must compute with torch operations that can be watched, got an output that comes from elsewhere, "
+            "as through NumPy"
+        )
     return max((watch.lowest for watch in watches), key=lambda seen: seen.unit)
 
 
@@ -191,7 +260,9 @@ def _difference(first: list[tuple], second: list[tuple]) -> str | None:
             return f"the operation {_short(name)}"
         if plain != scalars:
             return f"an argument of {_short(name)}"
-        if len(foreign) != len(tensors) or not all(_same(a, b) for a, b in zip(foreign, tensors, strict=True)):
+        if len(foreign) != len(tensors) or not all(
+            _same(a, b) for a, b in zip(foreign, tensors, strict=True)
+        ):
             return f"a tensor in {_short(name)}"
     if len(first) != len(second):
         longer = max(first, second, key=len)
@@ -208,14 +279,20 @@ def _same(a: Tensor, b: Tensor) -> bool:
         return False
     if _storage(a) == _storage(b) or not a.numel():
         return True
-    return bool(torch.equal(a, b) or torch.equal(a.isnan(), b.isnan()) and torch.equal(a.nan_to_num(), b.nan_to_num()))
+    return bool(
+        torch.equal(a, b)
+        or torch.equal(a.isnan(), b.isnan())
+        and torch.equal(a.nan_to_num(), b.nan_to_num())
+    )
 
 
 def _compare(value: Tensor, other: Tensor, share: float, must: str, remedy: str) -> None:
     gap = (value - other).abs()
     wrong = ~(gap <= share * (1 + value.abs()))
     if wrong.any():
-        raise ValueError(f"function must {must}, got values that differ by {gap[wrong].max().item():.3g}; {remedy}")
+        raise ValueError(
+            f"function must {must}, got values that differ by {gap[wrong].max().item():.3g}; {remedy}"
+        )
 
 
 def _refuse_chance(func, args, kwargs) -> None:
@@ -224,15 +301,20 @@ def _refuse_chance(func, args, kwargs) -> None:
     for argument, value in _arguments(func, args, kwargs):
         if argument.name in OFF and isinstance(value, (bool, int, float)) and not value:
             return
-    raise ValueError(f"function must leave nothing to chance, got the random operation {func.overloadpacket.__name__}: "
-                     "put it into evaluation mode (.eval()), and draw no numbers in it")
+    raise ValueError(
+        f"function must leave nothing to chance, got the random operation {func.overloadpacket.__name__}: "
+        "put it into evaluation mode (.eval()), and draw no numbers in it"
+    )
 
 
 def _arguments(func, args, kwargs) -> list[tuple]:
     """The arguments of the operation's schema with the values they have in this call."""
     named = func._schema.arguments
     given = list(zip(named, args, strict=False))
-    return given + [(argument, kwargs.get(argument.name, argument.default_value)) for argument in named[len(args):]]
+    return given + [
+        (argument, kwargs.get(argument.name, argument.default_value))
+        for argument in named[len(args) :]
+    ]
 
 
 def _storage(tensor: Tensor) -> int:
@@ -252,7 +334,11 @@ def _precision(tensor: Tensor, func=None) -> Observed:
     name = None if func is None else func.overloadpacket.__name__
     unit = _product_unit(tensor.device) if dtype == torch.float32 and name in PRODUCTS else 0.0
     if unit > torch.finfo(dtype).eps:
-        return Observed(torch.bfloat16 if unit > 2.0**-10 else torch.float16, unit, "float32 products in less than float32")
+        return Observed(
+            torch.bfloat16 if unit > 2.0**-10 else torch.float16,
+            unit,
+            "float32 products in less than float32",
+        )
     return observed(dtype)
 
 
@@ -260,6 +346,9 @@ def _product_unit(device: torch.device) -> float:
     """The unit in which torch multiplies float32 matrices on `device`."""
     units = {"none": 2.0**-23, "ieee": 2.0**-23, "tf32": 2.0**-10}
     backends = torch.backends
-    cpu, gpu = (backends.mkldnn.matmul, backends.mkldnn.conv), (backends.cuda.matmul, backends.cudnn.conv)
+    cpu, gpu = (
+        (backends.mkldnn.matmul, backends.mkldnn.conv),
+        (backends.cuda.matmul, backends.cudnn.conv),
+    )
     told = (backends, *(gpu if device.type == "cuda" else cpu))
     return max(units.get(switch.fp32_precision, 2.0**-7) for switch in told)

@@ -42,7 +42,9 @@ class CohenScore(SampledScore):
         x = batch("x", x)
         counts = torch.zeros(len(x), dtype=torch.int64, device=self.device)
         for m in self.rounds(x, self.samples):
-            for rows, _, values in normal_draws(self.base, x, self.sigma, m, self.generator, self._noise):
+            for rows, _, values in normal_draws(
+                self.base, x, self.sigma, m, self.generator, self._noise
+            ):
                 counts[rows] += (values >= 0).sum(1)
         return counts
 
@@ -56,13 +58,25 @@ class CohenScore(SampledScore):
 
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """h as estimated from new draws, with slope 1 and crossing |h|, at the points `x` (n, *shape)."""
-        value = self.sigma * torch.special.ndtri((self.counts(x).double() + 0.5) / (self.samples + 1))
+        value = self.sigma * torch.special.ndtri(
+            (self.counts(x).double() + 0.5) / (self.samples + 1)
+        )
         return Linearization(sign(value), value, torch.ones_like(value), value.abs())
 
-    def certify_biased(self, x: Tensor, label: Tensor, neighbor: Tensor, alpha: float, norm: Norm, confidence: float) -> Certificate:
+    def certify_biased(
+        self,
+        x: Tensor,
+        label: Tensor,
+        neighbor: Tensor,
+        alpha: float,
+        norm: Norm,
+        confidence: float,
+    ) -> Certificate:
         """`cohen_certificate` at the points `x` (n, *shape), from new draws."""
         counts, options = self.counts(x), {"noise": self.noise, "features": x[:1].numel()}
-        return cohen_certificate(counts, self.samples, self.sigma, label, neighbor, alpha, confidence, **options)
+        return cohen_certificate(
+            counts, self.samples, self.sigma, label, neighbor, alpha, confidence, **options
+        )
 
 
 def cohen_interval(
@@ -84,7 +98,10 @@ def cohen_interval(
     sigma = number("sigma", sigma, low=0, open_low=True)
     error = 1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
     tail = noise_named(noise).spend(error, samples, integer("features", features, low=0)) / 2
-    low, high = (sigma * torch.special.ndtri(safe_lower(k, samples, tail)) for k in (counts, samples - counts))
+    low, high = (
+        sigma * torch.special.ndtri(safe_lower(k, samples, tail))
+        for k in (counts, samples - counts)
+    )
     slack = 1e-12
     return low - slack * (low.abs() + sigma), slack * (high.abs() + sigma) - high
 
@@ -118,18 +135,42 @@ def cohen_certificate(
     low, high = cohen_interval(counts, samples, sigma, confidence, noise=noise, features=features)
     used = noise_named(noise)
     label = _checks.labels("label", label, len(low)).to(low)
-    neighbor, alpha = _checks.radii("neighbor", neighbor, len(low)).to(low), number("alpha", alpha, low=0)
+    neighbor, alpha = (
+        _checks.radii("neighbor", neighbor, len(low)).to(low),
+        number("alpha", alpha, low=0),
+    )
     plus, minus = low + alpha * label > 0, high + alpha * label < 0
     prediction = plus.double() - minus.double()
     distance = torch.where(plus, low, -high)
     distance = distance - 8 * EPS * (distance.abs() + alpha) - used.shift(sigma, features)
-    radius = torch.where(prediction != 0, theorem_h(distance, prediction == label, neighbor, alpha), 0.0)
-    return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorem H (Cohen's score)", used.assumption, float(confidence))
+    radius = torch.where(
+        prediction != 0, theorem_h(distance, prediction == label, neighbor, alpha), 0.0
+    )
+    return Certificate(
+        prediction,
+        round_down(radius),
+        L2,
+        "probabilistic",
+        "Theorem H (Cohen's score)",
+        used.assumption,
+        float(confidence),
+    )
 
 
 def _counts(counts: object, samples: int) -> tuple[Tensor, int]:
     samples, given = integer("samples", samples, low=1), _checks.array("counts", counts)
-    if given.ndim != 1 or (given != given.floor()).any() or (given < 0).any() or (given > samples).any():
-        raise ValueError(f"counts must be whole numbers (n,) from 0 to samples = {samples}, got shape {tuple(given.shape)}" +
-                         (f" and values from {given.min().item():g} to {given.max().item():g}" if given.numel() else ""))
+    if (
+        given.ndim != 1
+        or (given != given.floor()).any()
+        or (given < 0).any()
+        or (given > samples).any()
+    ):
+        raise ValueError(
+            f"counts must be whole numbers (n,) from 0 to samples = {samples}, got shape {tuple(given.shape)}"
+            + (
+                f" and values from {given.min().item():g} to {given.max().item():g}"
+                if given.numel()
+                else ""
+            )
+        )
     return given, samples

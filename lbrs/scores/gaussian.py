@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import batch, integer, labels, number, radii
-from lbrs.certificates import Certificate, radius_against, radius_along, round_down, sign_aware, theorem_g
+from lbrs.certificates import (
+    Certificate,
+    radius_against,
+    radius_along,
+    round_down,
+    sign_aware,
+    theorem_g,
+)
 from lbrs.montecarlo import SampledScore, bounded, empirical_bernstein, normal_draws
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
@@ -76,12 +83,22 @@ class GaussianScore(SampledScore):
         size, product = torch.linalg.vector_norm(means[0], dim=1), (means[0] * means[1]).sum(1)
         bias = self._noise.bias(x[:1].numel())
         t1, t2 = (math.sqrt(2 * SPREAD * math.log(6 / error) / n) + bias for n in self._halves())
-        below = torch.where(size > 0, product / torch.where(size > 0, size, 1.0) - t2, 0.0).clamp(min=0)
+        below = torch.where(size > 0, product / torch.where(size > 0, size, 1.0) - t2, 0.0).clamp(
+            min=0
+        )
         above = (t1 + (t1**2 + 4 * (product + size * t2)).clamp(min=0).sqrt()) / 2
-        middle = torch.where((low <= 0) & (high >= 0), 0.0, torch.minimum(low.abs(), high.abs())).clamp(max=1)
-        most = 2 / math.sqrt(2 * math.pi) * torch.exp(-torch.special.ndtri((1 + middle) / 2) ** 2 / 2)
+        middle = torch.where(
+            (low <= 0) & (high >= 0), 0.0, torch.minimum(low.abs(), high.abs())
+        ).clamp(max=1)
+        most = (
+            2
+            / math.sqrt(2 * math.pi)
+            * torch.exp(-(torch.special.ndtri((1 + middle) / 2) ** 2) / 2)
+        )
         above = torch.minimum(above, most) * (1 + 1e-9) / self.sigma
-        return Estimate(low, high, torch.minimum(below * (1 - 1e-9) / self.sigma, above), above, confidence)
+        return Estimate(
+            low, high, torch.minimum(below * (1 - 1e-9) / self.sigma, above), above, confidence
+        )
 
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """g and ||grad g||_2 as estimated from new draws, at the points `x` (n, *shape)."""
@@ -89,12 +106,24 @@ class GaussianScore(SampledScore):
         sums, means = self._draw(x)
         value, limit = 2 * sums[0] / self.samples - 1, theorem_g(self.sigma)[0]
         slope = ((means[0] * means[1]).sum(1).clamp(min=0).sqrt() / self.sigma).clamp(max=limit)
-        return Linearization(sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf))
+        return Linearization(
+            sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf)
+        )
 
-    def certify_biased(self, x: Tensor, label: Tensor, neighbor: Tensor, alpha: float, norm: Norm, confidence: float) -> Certificate:
+    def certify_biased(
+        self,
+        x: Tensor,
+        label: Tensor,
+        neighbor: Tensor,
+        alpha: float,
+        norm: Norm,
+        confidence: float,
+    ) -> Certificate:
         """`gaussian_certificate` at the points `x` (n, *shape), from new draws."""
         found, features = self.estimate(x, confidence), x[:1].numel()
-        return gaussian_certificate(found, label, neighbor, alpha, self.sigma, noise=self.noise, features=features)
+        return gaussian_certificate(
+            found, label, neighbor, alpha, self.sigma, noise=self.noise, features=features
+        )
 
     def _halves(self) -> tuple[int, int]:
         return self.samples // 2, self.samples - self.samples // 2
@@ -105,11 +134,15 @@ class GaussianScore(SampledScore):
         means = torch.zeros(2, *x.flatten(1).shape, dtype=torch.float64, device=self.device)
         for half, samples in enumerate(self._halves()):
             for m in self.rounds(x, samples):
-                for rows, drawn, values in normal_draws(self.base, x, self.sigma, m, self.generator, self._noise):
+                for rows, drawn, values in normal_draws(
+                    self.base, x, self.sigma, m, self.generator, self._noise
+                ):
                     values = bounded(values, self.base)
                     noise, share = self._noise.normal(drawn), (values + 1) / 2
                     sums[:, rows] += torch.stack([share.sum(1), share.square().sum(1)])
-                    means[half, rows] += (values[:, None] @ noise.flatten(2).to(values))[:, 0] / samples
+                    means[half, rows] += (values[:, None] @ noise.flatten(2).to(values))[
+                        :, 0
+                    ] / samples
         return sums, means
 
 
@@ -132,9 +165,19 @@ def gaussian_certificate(
     `noise`, with which it was found, and d `features` of a point: both distances are less by the shift of sound noise.
     """
     label = labels("label", label, len(found.low)).to(found.low)
-    neighbor, alpha, L = radii("neighbor", neighbor, len(label)).to(label), number("alpha", alpha, low=0), theorem_g(sigma)[1] * (1 + 1e-12)
-    least, most = (found.low, found.slope_low, found.slope_high), (found.high, found.slope_high, found.slope_low)
-    plus, minus = (value + alpha * label * torch.where(label > 0, up, down) for value, up, down in (least, most))
+    neighbor, alpha, L = (
+        radii("neighbor", neighbor, len(label)).to(label),
+        number("alpha", alpha, low=0),
+        theorem_g(sigma)[1] * (1 + 1e-12),
+    )
+    least, most = (
+        (found.low, found.slope_low, found.slope_high),
+        (found.high, found.slope_high, found.slope_low),
+    )
+    plus, minus = (
+        value + alpha * label * torch.where(label > 0, up, down)
+        for value, up, down in (least, most)
+    )
     prediction = (plus > 0).double() - (minus < 0).double()
     value = torch.where(prediction > 0, found.low, -found.high)
     against = radius_against(value, found.slope_high, alpha, L)
@@ -144,7 +187,15 @@ def gaussian_certificate(
     safe = sign_aware(along - shift, against - shift, prediction == label, neighbor)
     radius = torch.where(prediction != 0, safe * (1 - 1e-12), 0.0)
     assumption = f"g0 in [-1, 1], {used.assumption}"
-    return Certificate(prediction, round_down(radius), L2, "probabilistic", "Theorems E' and G", assumption, found.confidence)
+    return Certificate(
+        prediction,
+        round_down(radius),
+        L2,
+        "probabilistic",
+        "Theorems E' and G",
+        assumption,
+        found.confidence,
+    )
 
 
 def lowest_radius_along(value: Tensor, low: Tensor, high: Tensor, alpha: float, L: float) -> Tensor:

@@ -24,7 +24,9 @@ class LinearScore(Score):
     def __init__(self, weight: object, bias: float = 0.0) -> None:
         self.weight = array("weight", weight).clone()
         if self.weight.ndim == 0 or self.weight.numel() == 0:
-            raise ValueError(f"weight must have the shape of one point, got {tuple(self.weight.shape)}")
+            raise ValueError(
+                f"weight must have the shape of one point, got {tuple(self.weight.shape)}"
+            )
         self.bias = number("bias", bias, low=-math.inf)
         super().__init__(self._affine, gradient_lipschitz=0.0, device=self.weight.device)
         self.observed = observed(torch.float64)
@@ -48,7 +50,9 @@ class LinearScore(Score):
         sizes = x.to(self.weight).flatten(1).abs() @ self.weight.flatten().abs() + abs(self.bias)
         return affine_scores(sizes, self.weight.numel())
 
-    def reaches(self, x: Tensor, prediction: Tensor, local: Linearization, alpha: float, norm: Norm) -> tuple[Tensor, Tensor]:
+    def reaches(
+        self, x: Tensor, prediction: Tensor, local: Linearization, alpha: float, norm: Norm
+    ) -> tuple[Tensor, Tensor]:
         """Lower bounds (n,), (n,) of R + alpha and R - alpha, R = f^mu(x) g(x)/||a||_*, for Theorems 6 and B.
 
         f^mu as computed in floating point is `prediction` (n,) at all z with the oracle's label f^mu(x) within the first of x, and at those with the
@@ -64,8 +68,16 @@ class LinearScore(Score):
         flat = torch.where(value > 0, torch.inf, -torch.inf)
         sides = []
         for sense in (1.0, -1.0):
-            margin = torch.where(torch.isfinite(bias), value + sense * bias - rounded, sense * torch.inf)
-            sides.append(torch.where(above > 0, margin.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf) / above, flat))
+            margin = torch.where(
+                torch.isfinite(bias), value + sense * bias - rounded, sense * torch.inf
+            )
+            sides.append(
+                torch.where(
+                    above > 0,
+                    margin.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf) / above,
+                    flat,
+                )
+            )
         return sides[0], sides[1]
 
     def _affine(self, x: Tensor) -> Tensor:

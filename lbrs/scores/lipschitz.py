@@ -32,28 +32,61 @@ class LipschitzScore(Score):
     tensor([2.], dtype=torch.float64)
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], lipschitz: float, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None,
-                 domain: float | None = None) -> None:
-        super().__init__(function, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding, domain=domain)
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        lipschitz: float,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        batch_size: int = 256,
+        rounding: float | None = None,
+        domain: float | None = None,
+    ) -> None:
+        super().__init__(
+            function,
+            dtype=dtype,
+            device=device,
+            batch_size=batch_size,
+            rounding=rounding,
+            domain=domain,
+        )
         self.lipschitz = number("lipschitz", lipschitz, low=0)
 
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """h (n,), K as slope (n,) and |h|/K as crossing (n,), inf for K = 0, at the points `x` (n, *shape)."""
         value = self.value(x)
         slope = torch.full_like(value, self.lipschitz)
-        return Linearization(sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf))
+        return Linearization(
+            sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf)
+        )
 
-    def certify_biased(self, x: Tensor, label: Tensor, neighbor: Tensor, alpha: float, norm: Norm, confidence: float) -> Certificate:
+    def certify_biased(
+        self,
+        x: Tensor,
+        label: Tensor,
+        neighbor: Tensor,
+        alpha: float,
+        norm: Norm,
+        confidence: float,
+    ) -> Certificate:
         """Theorem H (book: theorem-h) at the points `x` (n, *shape), given the oracle's `label` (n,) and R_nb, `neighbor` (n,)."""
         local, K = self.linearize(x, norm), self.lipschitz
         label = label.to(local.base)
         prediction = select(local, label, alpha)
-        lowered = least(prediction * local.value, self.rounding) - lipschitz_allowance(alpha, K, self.rounding)
+        lowered = least(prediction * local.value, self.rounding) - lipschitz_allowance(
+            alpha, K, self.rounding
+        )
         flat = torch.where(lowered > 0, torch.inf, -torch.inf)
-        distance = torch.where(local.slope > 0, lowered / torch.where(local.slope > 0, local.slope, 1.0), flat)
-        distance = torch.where(torch.isfinite(distance), distance - 8 * EPS * (distance.abs() + alpha), distance)
-        radius = self.within_domain(x, round_down(theorem_h(distance, prediction == label, neighbor.to(distance), alpha)))
+        distance = torch.where(
+            local.slope > 0, lowered / torch.where(local.slope > 0, local.slope, 1.0), flat
+        )
+        distance = torch.where(
+            torch.isfinite(distance), distance - 8 * EPS * (distance.abs() + alpha), distance
+        )
+        radius = self.within_domain(
+            x, round_down(theorem_h(distance, prediction == label, neighbor.to(distance), alpha))
+        )
         assumption = f"h is {K:g}-Lipschitz in {norm}, computed with relative errors of at most {self.rounding:g}"
         if self.domain is not None:
             assumption += f", for |x_i| <= {self.domain:g}"

@@ -20,9 +20,24 @@ class ProbabilityMargin(Score):
     (-1, +1); the rest as for `Score`.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor], gradient_lipschitz: Constant | None = None, *, dtype: torch.dtype | None = None,
-                 device: torch.device | str | None = None, batch_size: int = 256, rounding: float | None = None) -> None:
-        super().__init__(network, gradient_lipschitz, dtype=dtype, device=device, batch_size=batch_size, rounding=rounding)
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor],
+        gradient_lipschitz: Constant | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        batch_size: int = 256,
+        rounding: float | None = None,
+    ) -> None:
+        super().__init__(
+            network,
+            gradient_lipschitz,
+            dtype=dtype,
+            device=device,
+            batch_size=batch_size,
+            rounding=rounding,
+        )
 
     def _squeeze(self, output: object, n: int) -> Tensor:
         if isinstance(output, Tensor) and tuple(output.shape) == (n, 2):

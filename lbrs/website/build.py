@@ -40,7 +40,9 @@ class Job:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of what the executed notebook depends on: its text, its parameters, `lbrs` and the published records."""
-        digest = hashlib.sha256(json.dumps([self.parameters, self.title, sources_hash()], sort_keys=True).encode())
+        digest = hashlib.sha256(
+            json.dumps([self.parameters, self.title, sources_hash()], sort_keys=True).encode()
+        )
         for path in (self.source, *sorted((self.root / "book").rglob("*.json"))):
             digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
@@ -54,13 +56,26 @@ class Job:
 def job_of(root: Path, run: Run, profile: str, seed: int, device: str) -> Job:
     """The execution of `run` at `profile` with `seed` on `device`; ValueError for an unknown profile."""
     target = root / STAGE / f"notebooks/{run.name}.ipynb"
-    return Job(run.name, root, root / "notebooks" / run.source, target, run.given(profile, seed, device), run.title)
+    return Job(
+        run.name,
+        root,
+        root / "notebooks" / run.source,
+        target,
+        run.given(profile, seed, device),
+        run.title,
+    )
 
 
 def chapters(root: Path) -> list[Job]:
     """The pages below book/ that are text notebooks: those whose front matter names a kernel."""
-    pages = [page.relative_to(root).with_suffix("").as_posix() for page in sorted((root / "book").rglob("*.md")) if _is_notebook(page)]
-    return [Job(page, root, root / f"{page}.md", root / STAGE / f"{page}.ipynb", {}) for page in pages]
+    pages = [
+        page.relative_to(root).with_suffix("").as_posix()
+        for page in sorted((root / "book").rglob("*.md"))
+        if _is_notebook(page)
+    ]
+    return [
+        Job(page, root, root / f"{page}.md", root / STAGE / f"{page}.ipynb", {}) for page in pages
+    ]
 
 
 def _is_notebook(page: Path) -> bool:
@@ -80,7 +95,9 @@ def stale(root: Path) -> list[Job]:
         job = job_of(root, run, profile, last.get("seed", 0), last.get("device", "auto"))
         if not last.get("rerun") or last.get("fingerprint") != job.fingerprint:
             jobs.append(job)
-    return jobs + [job for job in chapters(root) if _staged(job.target).get("fingerprint") != job.fingerprint]
+    return jobs + [
+        job for job in chapters(root) if _staged(job.target).get("fingerprint") != job.fingerprint
+    ]
 
 
 def _staged(target: Path) -> dict[str, Any]:
@@ -109,16 +126,26 @@ def perform(job: Job) -> Ending | None:
 
     notebook, source = jupytext.read(job.source, fmt="md:myst"), job.source.relative_to(job.root)
     if job.title:
-        notebook.cells[0].source = re.sub(r"\A#[^\n]*", lambda _: f"# {job.title}", notebook.cells[0].source)
+        notebook.cells[0].source = re.sub(
+            r"\A#[^\n]*", lambda _: f"# {job.title}", notebook.cells[0].source
+        )
     if job.parameters:
         check_parameters(str(source), notebook.cells, job.parameters)
-    told = {key: job.parameters[key] for key in ("run", "profile", "seed", "device") if job.parameters} | {"fingerprint": job.fingerprint}
+    told = {
+        key: job.parameters[key] for key in ("run", "profile", "seed", "device") if job.parameters
+    } | {"fingerprint": job.fingerprint}
     notebook = _papermill(job, notebook)
     outcome = outcome_of(notebook) if job.parameters else None
     if outcome is not None and outcome.run != job.name:
-        raise BookError(f"{source} tells the outcome of run {outcome.run!r}, but it was executed as {job.name!r}")
+        raise BookError(
+            f"{source} tells the outcome of run {outcome.run!r}, but it was executed as {job.name!r}"
+        )
     _clean(notebook)
-    kept = {key: notebook.metadata[key] for key in ("kernelspec", "language_info") if key in notebook.metadata}
+    kept = {
+        key: notebook.metadata[key]
+        for key in ("kernelspec", "language_info")
+        if key in notebook.metadata
+    }
     notebook.metadata = nbformat.from_dict(kept | {"lbrs": told})
     write_text(job.target, nbformat.writes(notebook) + "\n")
     return outcome
@@ -130,8 +157,16 @@ def _papermill(job: Job, notebook):
     try:
         with _kernel_environment():
             return papermill.execute_notebook(
-                notebook, None, parameters=job.parameters, kernel_name="python3", cwd=job.root, progress_bar=False,
-                execution_timeout=job.timeout, coalesce_streams=True, record_timing=False)
+                notebook,
+                None,
+                parameters=job.parameters,
+                kernel_name="python3",
+                cwd=job.root,
+                progress_bar=False,
+                execution_timeout=job.timeout,
+                coalesce_streams=True,
+                record_timing=False,
+            )
     except Exception as error:
         raise _failure(job, error) from error
 
@@ -139,20 +174,27 @@ def _papermill(job: Job, notebook):
 def _failure(job: Job, error: Exception) -> BookError:
     """What failed, where the whole error is, and, in the last line, why."""
     log = LOGS / f"{job.name.replace('/', '-')}.log"
-    write_text(job.root / log, re.sub(r"\x1b\[[0-9;]*m", "", "".join(traceback.format_exception(error))))
+    write_text(
+        job.root / log, re.sub(r"\x1b\[[0-9;]*m", "", "".join(traceback.format_exception(error)))
+    )
     if isinstance(error, TimeoutError):
         why = f"a cell took longer than {job.timeout} s and was stopped"
     elif hasattr(error, "ename"):
         why = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
     else:
         why = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
-    return BookError(f"{job.source.relative_to(job.root)} failed; the whole error is in {log}\n{why}")
+    return BookError(
+        f"{job.source.relative_to(job.root)} failed; the whole error is in {log}\n{why}"
+    )
 
 
 @contextmanager
 def _kernel_environment() -> Iterator[None]:
     """Figures inline whatever MPLBACKEND says and, on a terminal, the path by which a kernel can draw progress bars on it."""
-    wanted = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "LBRS_PROGRESS": os.ttyname(2) if os.isatty(2) else None}
+    wanted = {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "LBRS_PROGRESS": os.ttyname(2) if os.isatty(2) else None,
+    }
     before = {name: os.environ.get(name) for name in wanted}
     try:
         _set_environment(wanted)
@@ -188,8 +230,12 @@ def stage(root: Path) -> Path:
     Raises BookError naming the notebooks that have not been executed yet.
     """
     folder = root / STAGE
-    notebooks = {folder / f"notebooks/{name}.ipynb" for name in load_runs(root)} | {job.target for job in chapters(root)}
-    missing = sorted(path.relative_to(folder).as_posix() for path in notebooks if not path.is_file())
+    notebooks = {folder / f"notebooks/{name}.ipynb" for name in load_runs(root)} | {
+        job.target for job in chapters(root)
+    }
+    missing = sorted(
+        path.relative_to(folder).as_posix() for path in notebooks if not path.is_file()
+    )
     if missing:
         raise BookError(f"not executed yet: {', '.join(missing)}")
     pages = {folder / path.relative_to(root): path for path in _pages(root)}
@@ -205,8 +251,16 @@ def stage(root: Path) -> Path:
 
 
 def _pages(root: Path) -> list[Path]:
-    files = [path for path in (root / "book").rglob("*") if path.is_file() and not re.search(r"/(\.|__)", path.relative_to(root).as_posix())]
-    return [root / "_config.yml", root / "_toc.yml", *(path for path in files if path.suffix != ".md" or not _is_notebook(path))]
+    files = [
+        path
+        for path in (root / "book").rglob("*")
+        if path.is_file() and not re.search(r"/(\.|__)", path.relative_to(root).as_posix())
+    ]
+    return [
+        root / "_config.yml",
+        root / "_toc.yml",
+        *(path for path in files if path.suffix != ".md" or not _is_notebook(path)),
+    ]
 
 
 def render(root: Path) -> Path:
@@ -216,14 +270,35 @@ def render(root: Path) -> Path:
     """
     workshop, site, log = root / "_build/.site", root / "_build/html", LOGS / "site.log"
     shutil.rmtree(workshop, ignore_errors=True)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(stage(root)), "--path-output", str(workshop),
-               "--all", "--warningiserror", "--nitpick", "--keep-going"]
-    done = subprocess.run(command, cwd=root, env=os.environ | {"NO_COLOR": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, encoding="utf-8", errors="replace")
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(stage(root)),
+        "--path-output",
+        str(workshop),
+        "--all",
+        "--warningiserror",
+        "--nitpick",
+        "--keep-going",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=os.environ | {"NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     write_text(root / log, done.stdout)
     pages = workshop / "_build/html"
     if done.returncode or not (pages / "index.html").is_file():
-        raise BookError(f"jupyter-book failed with exit status {done.returncode}; the whole log is in {log}:\n{_gist(done.stdout)}")
+        raise BookError(
+            f"jupyter-book failed with exit status {done.returncode}; the whole log is in {log}:\n{_gist(done.stdout)}"
+        )
     shutil.rmtree(site, ignore_errors=True)
     os.replace(pages, site)
     shutil.rmtree(workshop)
@@ -233,4 +308,6 @@ def render(root: Path) -> Path:
 def _gist(log: str) -> str:
     """The warnings and errors in a log of Jupyter Book, or its end where it names none."""
     lines = [line for line in log.splitlines() if line.strip()]
-    return "\n".join([line for line in lines if re.search("WARNING|ERROR|CRITICAL|Error:", line)] or lines[-25:])
+    return "\n".join(
+        [line for line in lines if re.search("WARNING|ERROR|CRITICAL|Error:", line)] or lines[-25:]
+    )

@@ -14,7 +14,8 @@ from lbrs.experiments.configs import CertifiedConfig
 from lbrs.experiments.records import find_curve
 from lbrs.experiments.running import run
 from lbrs.experiments.stages import Stages, generator
-from lbrs.pages import certified, certified_drawing, text as report
+from lbrs.pages import certified, certified_drawing
+from lbrs.pages import text as report
 from lbrs.scores.cohen import CohenScore
 from lbrs.verification import verify
 
@@ -22,10 +23,27 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 TINY = CertifiedConfig(
-    dataset="digits", reference_points=(4, 10), train_points=60, test_points=20, width=4, epochs=3, alphas=(0.0, 0.1, 0.5, 2.0), linf_alphas=(0.0, 0.01, 0.05, 0.2),
-    radius_points=7, sigmas=(0.1, 0.3), channels=(4, 4, 4), noisy_epochs=1, samples=30, attacked=4)
+    dataset="digits",
+    reference_points=(4, 10),
+    train_points=60,
+    test_points=20,
+    width=4,
+    epochs=3,
+    alphas=(0.0, 0.1, 0.5, 2.0),
+    linf_alphas=(0.0, 0.01, 0.05, 0.2),
+    radius_points=7,
+    sigmas=(0.1, 0.3),
+    channels=(4, 4, 4),
+    noisy_epochs=1,
+    samples=30,
+    attacked=4,
+)
 PAGES = [certified.certified_reading, certified.cohen_reading, certified.attack_reading]
-FIGURES = [certified_drawing.certified_accuracy, certified_drawing.average_radius, certified_drawing.cohen_accuracy]
+FIGURES = [
+    certified_drawing.certified_accuracy,
+    certified_drawing.average_radius,
+    certified_drawing.cohen_accuracy,
+]
 
 
 def make(folder, seed=0):
@@ -59,7 +77,11 @@ def closed():
 
 
 def curves_of(record, norm, **key):
-    return [curve for curve in record.results["norms"][str(norm)]["curves"] if all(curve.get(name) == value for name, value in key.items())]
+    return [
+        curve
+        for curve in record.results["norms"][str(norm)]["curves"]
+        if all(curve.get(name) == value for name, value in key.items())
+    ]
 
 
 def oracle_of(bench, N):
@@ -71,7 +93,9 @@ def oracle_of(bench, N):
 def holds(curve, certificate, radii, y):
     """Whether a curve is what the certificate says, up to the five decimals that a record keeps."""
     average = (certificate.radius * (certificate.prediction == y)).mean().item()
-    return curve["certified"] == pytest.approx([certificate.accuracy(y, radius) for radius in radii], abs=1e-5) and curve["average"] == pytest.approx(average, abs=1e-5)
+    return curve["certified"] == pytest.approx(
+        [certificate.accuracy(y, radius) for radius in radii], abs=1e-5
+    ) and curve["average"] == pytest.approx(average, abs=1e-5)
 
 
 def test_two_runs_with_one_seed_agree_and_another_seed_differs(record, tmp_path):
@@ -93,8 +117,16 @@ def test_a_stopped_run_continues_and_ends_with_the_same_record(record, tmp_path,
         patch.setattr(stages, "write_file", stop_late)
         with pytest.raises(KeyboardInterrupt):
             make(tmp_path)
-    assert computed == ["smooth-l2.pt", "smooth-linf.pt", "noisy-0.1.pt", "noisy-0.3.pt", "counts-0.1.pt"]
-    monkeypatch.setattr(stages, "write_file", lambda path, write: (finish(path, write), computed.append(path.name)))
+    assert computed == [
+        "smooth-l2.pt",
+        "smooth-linf.pt",
+        "noisy-0.1.pt",
+        "noisy-0.3.pt",
+        "counts-0.1.pt",
+    ]
+    monkeypatch.setattr(
+        stages, "write_file", lambda path, write: (finish(path, write), computed.append(path.name))
+    )
     assert content(make(tmp_path)) == content(record)
     assert computed[5:] == ["counts-0.3.pt", "curves-l2.pt", "curves-linf.pt"]
     assert not any((tmp_path / "partial").iterdir())
@@ -106,17 +138,33 @@ def test_curves_are_those_of_certifying_directly(record, bench, norm, method, bo
     values = record.results["norms"][str(norm)]
     score, alpha = bench.base(norm), values["alpha"][place]
     for N in (10, 60):
-        certificate = LocallyBiased(score, oracle_of(bench, N), alpha, norm).certify(bench.test_x, bound)
-        assert holds(find_curve(values["curves"], method=method, N=N, alpha=alpha), certificate, values["radii"], bench.test_y)
+        certificate = LocallyBiased(score, oracle_of(bench, N), alpha, norm).certify(
+            bench.test_x, bound
+        )
+        assert holds(
+            find_curve(values["curves"], method=method, N=N, alpha=alpha),
+            certificate,
+            values["radii"],
+            bench.test_y,
+        )
 
 
 def test_curves_of_cohens_smoothing_are_those_of_certifying_directly(record, bench):
     values, sigma, alpha = record.results["norms"]["l2"], 0.3, 0.5
     network = bench._cnn(sigma)
     network.load_state_dict(bench.noisy(sigma))
-    score = CohenScore(network.eval(), sigma, TINY.samples, generator("cpu", 0, "noisy", sigma, "draws"))
-    certificate = LocallyBiased(score, oracle_of(bench, 10), alpha).certify(bench.test_x, confidence=TINY.confidence)
-    assert holds(find_curve(values["curves"], method="cohen", sigma=sigma, N=10, alpha=alpha), certificate, values["radii"], bench.test_y)
+    score = CohenScore(
+        network.eval(), sigma, TINY.samples, generator("cpu", 0, "noisy", sigma, "draws")
+    )
+    certificate = LocallyBiased(score, oracle_of(bench, 10), alpha).certify(
+        bench.test_x, confidence=TINY.confidence
+    )
+    assert holds(
+        find_curve(values["curves"], method="cohen", sigma=sigma, N=10, alpha=alpha),
+        certificate,
+        values["radii"],
+        bench.test_y,
+    )
 
 
 def test_the_nearest_neighbour_is_certified_by_its_own_radius(record, bench, norm):
@@ -124,14 +172,21 @@ def test_the_nearest_neighbour_is_certified_by_its_own_radius(record, bench, nor
     right = oracle.label(bench.test_x) == bench.test_y
     radius = oracle.radius(bench.test_x, norm)
     expected = [(right & ((radius > r) | (r == 0))).double().mean().item() for r in values["radii"]]
-    assert find_curve(values["curves"], method="nearest", N=10)["certified"] == pytest.approx(expected, abs=1e-5)
+    assert find_curve(values["curves"], method="nearest", N=10)["certified"] == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_every_method_has_a_curve_for_each_number_of_reference_points_and_alpha(record, norm):
     values = record.results["norms"][str(norm)]
-    assert len(values["radii"]) == TINY.radius_points and len(curves_of(record, norm)) == 1 + 3 * (2 * 4 + 1 + 2 * 4)
+    assert len(values["radii"]) == TINY.radius_points and len(curves_of(record, norm)) == 1 + 3 * (
+        2 * 4 + 1 + 2 * 4
+    )
     for curve in values["curves"]:
-        assert len(curve["certified"]) == TINY.radius_points and 0 <= min(curve["certified"]) <= max(curve["certified"]) <= 1
+        assert (
+            len(curve["certified"]) == TINY.radius_points
+            and 0 <= min(curve["certified"]) <= max(curve["certified"]) <= 1
+        )
         assert (np.diff(curve["certified"]) <= 0).all() and curve["average"] >= 0
 
 
@@ -147,7 +202,9 @@ def test_theorem_8_never_certifies_more(record, norm):
     gained = 0.0
     for paper in curves_of(record, norm, method="theorem8"):
         (sharp,) = curves_of(record, norm, method="sharp", N=paper["N"], alpha=paper["alpha"])
-        assert (np.array(paper["certified"]) <= np.array(sharp["certified"]) + 1e-9).all() and paper["average"] <= sharp["average"] + 1e-5
+        assert (
+            np.array(paper["certified"]) <= np.array(sharp["certified"]) + 1e-9
+        ).all() and paper["average"] <= sharp["average"] + 1e-5
         assert paper["certified"][0] == sharp["certified"][0]
         gained += sharp["average"] - paper["average"]
     assert gained > 0
@@ -155,15 +212,32 @@ def test_theorem_8_never_certifies_more(record, norm):
 
 def test_linf_radii_of_cohens_smoothing_are_those_of_l2_scaled_down(record):
     for sigma in TINY.sigmas:
-        l2, linf = (curves_of(record, norm, method="cohen", N=60, sigma=sigma, alpha=0.0)[0] for norm in (L2, LINF))
-        assert linf["average"] == pytest.approx(l2["average"] / 8, abs=1e-5) and linf["certified"][0] == l2["certified"][0]
+        l2, linf = (
+            curves_of(record, norm, method="cohen", N=60, sigma=sigma, alpha=0.0)[0]
+            for norm in (L2, LINF)
+        )
+        assert (
+            linf["average"] == pytest.approx(l2["average"] / 8, abs=1e-5)
+            and linf["certified"][0] == l2["certified"][0]
+        )
 
 
 def test_no_certificate_is_broken(record, bench, norm):
     attacks = record.results["norms"][str(norm)]["attacks"]
     assert attacks["broken"] == 0 and attacks["points"] == 4 and 0 < attacks["tightness"] <= 1
-    model = LocallyBiased(bench.base(norm), oracle_of(bench, 10), record.results["norms"][str(norm)]["alpha"][-1], norm)
-    result = verify(model, bench.test_x, model.certify(bench.test_x), probes=4, generator=torch.Generator().manual_seed(0))
+    model = LocallyBiased(
+        bench.base(norm),
+        oracle_of(bench, 10),
+        record.results["norms"][str(norm)]["alpha"][-1],
+        norm,
+    )
+    result = verify(
+        model,
+        bench.test_x,
+        model.certify(bench.test_x),
+        probes=4,
+        generator=torch.Generator().manual_seed(0),
+    )
     assert not result.broken.any()
 
 
@@ -178,12 +252,26 @@ def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(rec
 def test_the_lines_of_the_figures_are_the_curves_of_the_record(record):
     certified_drawing.certified_accuracy(record)
     values, (last, first) = record.results["norms"]["linf"], (plt.gcf().axes[-1], plt.gcf().axes[0])
-    assert "60" in last.get_title() and "4" in first.get_title() and last.lines[0].get_xdata() == pytest.approx(values["radii"])
-    for line, key in zip(last.lines[:3], ({"method": "base"}, {"method": "nearest", "N": 60}, {"method": "sharp", "N": 60, "alpha": 0.01}), strict=True):
+    assert (
+        "60" in last.get_title()
+        and "4" in first.get_title()
+        and last.lines[0].get_xdata() == pytest.approx(values["radii"])
+    )
+    for line, key in zip(
+        last.lines[:3],
+        (
+            {"method": "base"},
+            {"method": "nearest", "N": 60},
+            {"method": "sharp", "N": 60, "alpha": 0.01},
+        ),
+        strict=True,
+    ):
         assert line.get_ydata() == pytest.approx(find_curve(values["curves"], **key)["certified"])
     certified_drawing.cohen_accuracy(record)
     lines = plt.gcf().axes[1].lines
-    assert lines[0].get_ydata() == pytest.approx(curves_of(record, L2, method="cohen", sigma=0.3, N=60, alpha=0.0)[0]["certified"])
+    assert lines[0].get_ydata() == pytest.approx(
+        curves_of(record, L2, method="cohen", sigma=0.3, N=60, alpha=0.0)[0]["certified"]
+    )
 
 
 def test_the_average_radii_drawn_are_those_of_the_record(record):
@@ -192,16 +280,34 @@ def test_the_average_radii_drawn_are_those_of_the_record(record):
         drawn = [tuple(np.round(np.asarray(line.get_ydata(), float), 5)) for line in ax.lines]
         for method in ("sharp", "theorem8"):
             for N in (4, 10, 60):
-                assert tuple(curve["average"] for curve in curves_of(record, norm, method=method, N=N)) in drawn
+                assert (
+                    tuple(curve["average"] for curve in curves_of(record, norm, method=method, N=N))
+                    in drawn
+                )
 
 
 def test_tables_and_sentences_hold_the_numbers_of_the_record(record):
     reading, cohen, attack = (str(page(record)) for page in PAGES)
     for norm in (L2, LINF):
         numbers = str(certified.certified_numbers(record, str(norm)))
-        (base,), (sharp,) = curves_of(record, norm, method="base"), curves_of(record, norm, method="sharp", N=60, alpha=record.results["norms"][str(norm)]["alpha"][1])
-        assert f"{base['average']:.4g}" in numbers and f"{base['average']:.4g}" in reading and f"{sharp['average']:.4g}" in numbers
-        assert f"{base['certified'][0]:.3f}" in reading and f"{sharp['certified'][2]:.3f}" in numbers
+        (base,), (sharp,) = (
+            curves_of(record, norm, method="base"),
+            curves_of(
+                record,
+                norm,
+                method="sharp",
+                N=60,
+                alpha=record.results["norms"][str(norm)]["alpha"][1],
+            ),
+        )
+        assert (
+            f"{base['average']:.4g}" in numbers
+            and f"{base['average']:.4g}" in reading
+            and f"{sharp['average']:.4g}" in numbers
+        )
+        assert (
+            f"{base['certified'][0]:.3f}" in reading and f"{sharp['certified'][2]:.3f}" in numbers
+        )
         assert f"{record.results['norms'][str(norm)]['L']:.4g}" in attack
     for sigma in TINY.sigmas:
         (plain,) = curves_of(record, L2, method="cohen", sigma=sigma, N=60, alpha=0.0)
@@ -210,21 +316,56 @@ def test_tables_and_sentences_hold_the_numbers_of_the_record(record):
 
 
 def test_every_row_of_a_table_has_the_columns_of_its_header(record):
-    for text in (*(certified.certified_numbers(record, norm) for norm in ("l2", "linf")), certified.attack_reading(record), report.choices(record)):
+    for text in (
+        *(certified.certified_numbers(record, norm) for norm in ("l2", "linf")),
+        certified.attack_reading(record),
+        report.choices(record),
+    ):
         rows = str(text).splitlines()
         assert len({line.count("|") for line in rows}) == 1 and len(rows) > 5
 
 
-@pytest.mark.parametrize("change", [
-    dict(width=0), dict(epochs=0), dict(noisy_epochs=-1), dict(radius_points=0), dict(samples=0), dict(attacked=0), dict(samples=10.5), dict(train_points=1),
-    dict(learning_rate=0.0), dict(margin=0.0), dict(linf_margin=-1.0), dict(temperature=float("nan")), dict(radii_max=float("inf")), dict(linf_radii_max=0.0),
-    dict(confidence=1.0), dict(confidence=0.0), dict(confidence="high"), dict(sigmas=(0.1, 0.0)), dict(sigmas=(float("nan"),)), dict(reference_points=(1,)),
-    dict(reference_points=(4.5,)), dict(alphas=(0.1, 0.2, 0.3, 0.4)), dict(alphas=(0.0, 0.1, 0.2)), dict(alphas=(0.0, -0.1, 0.2, 0.3)),
-    dict(alphas=(0.0, 0.1, 0.2, float("inf"))), dict(linf_alphas=(0.0, 0.1)), dict(linf_alphas=(1.0, 2.0, 3.0, 4.0))], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(width=0),
+        dict(epochs=0),
+        dict(noisy_epochs=-1),
+        dict(radius_points=0),
+        dict(samples=0),
+        dict(attacked=0),
+        dict(samples=10.5),
+        dict(train_points=1),
+        dict(learning_rate=0.0),
+        dict(margin=0.0),
+        dict(linf_margin=-1.0),
+        dict(temperature=float("nan")),
+        dict(radii_max=float("inf")),
+        dict(linf_radii_max=0.0),
+        dict(confidence=1.0),
+        dict(confidence=0.0),
+        dict(confidence="high"),
+        dict(sigmas=(0.1, 0.0)),
+        dict(sigmas=(float("nan"),)),
+        dict(reference_points=(1,)),
+        dict(reference_points=(4.5,)),
+        dict(alphas=(0.1, 0.2, 0.3, 0.4)),
+        dict(alphas=(0.0, 0.1, 0.2)),
+        dict(alphas=(0.0, -0.1, 0.2, 0.3)),
+        dict(alphas=(0.0, 0.1, 0.2, float("inf"))),
+        dict(linf_alphas=(0.0, 0.1)),
+        dict(linf_alphas=(1.0, 2.0, 3.0, 4.0)),
+    ],
+    ids=str,
+)
 def test_bad_choices_are_named(change):
     with pytest.raises((ValueError, TypeError), match=rf"^{next(iter(change))}\b"):
         CertifiedConfig(**change)
 
 
 def test_every_choice_says_what_it_is():
-    assert all(len(field.metadata["says"]) > 10 and f"`{field.name}`" in report.choices_of(CertifiedConfig()) for field in dataclasses.fields(CertifiedConfig))
+    assert all(
+        len(field.metadata["says"]) > 10
+        and f"`{field.name}`" in report.choices_of(CertifiedConfig())
+        for field in dataclasses.fields(CertifiedConfig)
+    )

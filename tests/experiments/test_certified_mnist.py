@@ -22,7 +22,14 @@ def task(mnist):
 def score(task):
     network = smooth_mlp(task.shape, generator=torch.Generator().manual_seed(0))
     loss = CertifiedLoss(task.shape, L2, 0.5, 0.5, torch.Generator().manual_seed(1))
-    train(network, task.train_x, task.train_y, epochs=5, generator=torch.Generator().manual_seed(2), loss=loss)
+    train(
+        network,
+        task.train_x,
+        task.train_y,
+        epochs=5,
+        generator=torch.Generator().manual_seed(2),
+        loss=loss,
+    )
     return smooth_score(network, task.shape, L2)
 
 
@@ -33,10 +40,18 @@ def oracle(task, N):
 
 def test_a_bias_is_better_on_clean_images_and_certified_at_both_radii(task, score):
     nearest = oracle(task, 2000)
-    base, *biased = (LocallyBiased(score, nearest, alpha).certify(task.test_x) for alpha in (0.0, 0.1, 0.2))
+    base, *biased = (
+        LocallyBiased(score, nearest, alpha).certify(task.test_x) for alpha in (0.0, 0.1, 0.2)
+    )
     assert base.kind == "deterministic" and base.source == "Theorem E'"
     torch.testing.assert_close(base.prediction, score.linearize(task.test_x, L2).base)
-    gains = [[certificate.accuracy(task.test_y, radius) - base.accuracy(task.test_y, radius) for radius in (0, 0.25, 0.5)] for certificate in biased]
+    gains = [
+        [
+            certificate.accuracy(task.test_y, radius) - base.accuracy(task.test_y, radius)
+            for radius in (0, 0.25, 0.5)
+        ]
+        for certificate in biased
+    ]
     assert max(min(gain) for gain in gains) > 0
 
 
@@ -57,13 +72,17 @@ class Smoothed(nn.Module):
     def forward(self, x):
         with torch.enable_grad():
             x = x.double() if x.requires_grad else x.double().requires_grad_()
-            g = self.model.score_function.function(x).flatten()
+            g = self.model.base.function(x).flatten()
             (gradient,) = torch.autograd.grad(g.sum(), x, create_graph=True)
-            value = g + self.model.alpha * self.model.oracle.label(x.detach()) * gradient.flatten(1).norm(dim=1)
+            value = g + self.model.alpha * self.model.oracle.label(x.detach()) * gradient.flatten(
+                1
+            ).norm(dim=1)
         return torch.stack([-value, value], 1)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"
+)
 def test_projected_gradient_descent_of_art_finds_no_flip_inside_and_some_outside(task, score):
     from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
@@ -71,17 +90,37 @@ def test_projected_gradient_descent_of_art_finds_no_flip_inside_and_some_outside
     model = LocallyBiased(score, oracle(task, 200), 0.2)
     rows = slice(0, None, 40)
     x, certificate = task.test_x[rows], model.certify(task.test_x[rows])
-    wrapped = PyTorchClassifier(Smoothed(model), nn.CrossEntropyLoss(), input_shape=task.shape, nb_classes=2, device_type="cpu")
+    wrapped = PyTorchClassifier(
+        Smoothed(model),
+        nn.CrossEntropyLoss(),
+        input_shape=task.shape,
+        nb_classes=2,
+        device_type="cpu",
+    )
     target, flips = ((certificate.prediction + 1) // 2).long().numpy(), {}
     for share in (1 - 1e-6, 4.0):
         attacked = x.double().clone()
         for i in certificate.radius.gt(0).nonzero().flatten().tolist():
             radius = share * certificate.radius[i].item()
-            attack = ProjectedGradientDescent(wrapped, norm=2, eps=radius, eps_step=radius / 4, max_iter=20, num_random_init=1, verbose=False)
+            attack = ProjectedGradientDescent(
+                wrapped,
+                norm=2,
+                eps=radius,
+                eps_step=radius / 4,
+                max_iter=20,
+                num_random_init=1,
+                verbose=False,
+            )
             np.random.seed(i)
-            attacked[i] = torch.from_numpy(attack.generate(x[i : i + 1].numpy(), target[i : i + 1])[0]).double()
+            attacked[i] = torch.from_numpy(
+                attack.generate(x[i : i + 1].numpy(), target[i : i + 1])[0]
+            ).double()
         distance = L2((attacked - x).flatten(1))
-        inside = (distance <= share * certificate.radius * (1 + 1e-6)) & (distance > 0.5 * share * certificate.radius)
+        inside = (distance <= share * certificate.radius * (1 + 1e-6)) & (
+            distance > 0.5 * share * certificate.radius
+        )
         assert inside.double().mean() > 0.8
-        flips[share] = (model.predict(attacked) != certificate.prediction)[inside].double().mean().item()
+        flips[share] = (
+            (model.predict(attacked) != certificate.prediction)[inside].double().mean().item()
+        )
     assert flips[1 - 1e-6] == 0 and flips[4.0] > 0.5

@@ -44,10 +44,16 @@ def test_test_points_are_cut_to_a_balanced_part_and_the_hash_says_which():
     assert part.test_hash != whole.test_hash == data.images("digits", 1).test_hash
 
 
-@pytest.mark.parametrize(("arguments", "named"), [
-    (dict(dataset="mnits", seed=0), "dataset"), (dict(dataset="digits", seed=0, positive=10), "positive"),
-    (dict(dataset="digits", seed=0, positive=-1), "positive"), (dict(dataset="digits", seed=0, reference_points=1), "reference_points"),
-    (dict(dataset="digits", seed=0, test_points=0), "test_points")])
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (dict(dataset="mnits", seed=0), "dataset"),
+        (dict(dataset="digits", seed=0, positive=10), "positive"),
+        (dict(dataset="digits", seed=0, positive=-1), "positive"),
+        (dict(dataset="digits", seed=0, reference_points=1), "reference_points"),
+        (dict(dataset="digits", seed=0, test_points=0), "test_points"),
+    ],
+)
 def test_bad_choices_name_the_argument(arguments, named):
     with pytest.raises(ValueError, match=named):
         data.images(**arguments)
@@ -68,7 +74,11 @@ def test_unknown_download_is_refused():
 def small(tmp_path, monkeypatch):
     """A stand-in for the data set, of four small files with known sums, and a data folder of its own."""
     files = {f"MNIST/raw/{name}": name.encode() * 10 for name in data._MNIST_SUMS}
-    monkeypatch.setattr(data, "_files", lambda dataset: {file: hashlib.md5(content).hexdigest() for file, content in files.items()})
+    monkeypatch.setattr(
+        data,
+        "_files",
+        lambda dataset: {file: hashlib.md5(content).hexdigest() for file, content in files.items()},
+    )
     monkeypatch.setenv("LBRS_DATA", str(tmp_path / "data"))
 
     def download(root, download):
@@ -83,7 +93,9 @@ def small(tmp_path, monkeypatch):
 def test_fetch_downloads_what_is_missing_and_leaves_nothing_else(small):
     folder, files, _ = small
     assert data.fetch("mnist") == folder
-    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == sorted(files)
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == sorted(
+        files
+    )
 
 
 def test_fetch_does_nothing_where_all_is_there(small):
@@ -98,13 +110,23 @@ def test_a_corrupt_file_is_named_with_the_remedy_and_not_overwritten(small):
     data.fetch("mnist")
     victim = folder / next(iter(files))
     victim.write_bytes(b"damaged")
-    with pytest.raises(data.DataError, match=r"is corrupt.*delete it and run `lbrs fetch mnist`") as caught:
+    with pytest.raises(
+        data.DataError, match=r"is corrupt.*delete it and run `lbrs fetch mnist`"
+    ) as caught:
         data.fetch("mnist")
     assert str(victim) in str(caught.value)
     assert victim.read_bytes() == b"damaged"
 
 
-@pytest.mark.parametrize("failure", [URLError("no network"), RuntimeError("File not found or corrupted."), TimeoutError("timed out"), EOFError("cut short")])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        URLError("no network"),
+        RuntimeError("File not found or corrupted."),
+        TimeoutError("timed out"),
+        EOFError("cut short"),
+    ],
+)
 def test_no_network_names_folder_and_remedy_and_leaves_no_file(small, failure):
     folder, _, monkeypatch = small
 
@@ -176,7 +198,9 @@ def test_mnist_task_has_the_counts_of_the_paper(mnist):
 def test_the_checked_mnist_files_are_those_that_torchvision_unpacks():
     from torchvision.datasets import MNIST
 
-    assert sorted(data._MNIST_SUMS) == sorted(name.removesuffix(".gz") for name, _ in MNIST.resources)
+    assert sorted(data._MNIST_SUMS) == sorted(
+        name.removesuffix(".gz") for name, _ in MNIST.resources
+    )
 
 
 def test_one_flipped_bit_of_mnist_is_found(mnist, tmp_path, monkeypatch):

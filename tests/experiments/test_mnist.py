@@ -12,23 +12,32 @@ from lbrs.experiments.running import Bench, ImagesConfig, Stages
 def bench(mnist, tmp_path_factory):
     config = ImagesConfig()
     task = data.images("mnist", 0)
-    return Bench(config, task, 0, torch.device("cpu"), Stages(tmp_path_factory.mktemp("mnist"), ["mnist"]))
+    return Bench(
+        config, task, 0, torch.device("cpu"), Stages(tmp_path_factory.mktemp("mnist"), ["mnist"])
+    )
 
 
 def test_the_network_is_accurate(bench):
     assert running.accuracy(bench.score.linearize(bench.x, L2).base, bench.y) >= 0.98
 
 
-def test_at_alpha_zero_it_is_the_network_and_in_the_limit_the_nearest_neighbour_on_every_image(bench):
+def test_at_alpha_zero_it_is_the_network_and_in_the_limit_the_nearest_neighbour_on_every_image(
+    bench,
+):
     limits = bench.limits()
     assert limits["alpha_zero"] == limits["alpha_infinity"] == limits["zero_gradient"] == 0
     attacked = bench.attack(L2, 1.0)
     far = LocallyBiased(bench.score, bench.oracle, 2 * limits["nearest_alpha"])
     assert torch.equal(far.predict(bench.x), bench.oracle.label(bench.x))
-    assert torch.equal(LocallyBiased(bench.score, bench.oracle, 1e300).predict(attacked), bench.oracle.label(attacked))
+    assert torch.equal(
+        LocallyBiased(bench.score, bench.oracle, 1e300).predict(attacked),
+        bench.oracle.label(attacked),
+    )
 
 
-def test_under_a_transferred_attack_of_radius_two_locally_biased_is_well_above_normal_smoothing(bench):
+def test_under_a_transferred_attack_of_radius_two_locally_biased_is_well_above_normal_smoothing(
+    bench,
+):
     result = bench.at_radius(L2, 2.0)
     assert result["lbrs"] > result["normal"] + 0.1
 

@@ -25,7 +25,9 @@ def test_weights_come_from_the_generator_alone():
     before = torch.get_rng_state()
     first, again, other = make(0), make(0), make(1)
     assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)
+    )
     assert not torch.equal(first[0].weight, other[0].weight)
 
 
@@ -34,25 +36,42 @@ def test_training_repeats_fixes_the_weights_and_learns():
     losses, weights = [], []
     for _ in range(2):
         network = make(0, channels=(8, 16, 16))
-        losses.append(networks.train(network, task.train_x, task.train_y, epochs=40, generator=torch.Generator().manual_seed(1)))
+        losses.append(
+            networks.train(
+                network,
+                task.train_x,
+                task.train_y,
+                epochs=40,
+                generator=torch.Generator().manual_seed(1),
+            )
+        )
         weights.append(network[0].weight)
     assert losses[0] == losses[1] and torch.equal(*weights)
     assert not network.training and not any(p.requires_grad for p in network.parameters())
-    right = (torch.where(network(task.test_x).flatten() >= 0, 1.0, -1.0) == task.test_y).double().mean()
+    right = (
+        (torch.where(network(task.test_x).flatten() >= 0, 1.0, -1.0) == task.test_y).double().mean()
+    )
     assert losses[0] < 0.35 and right > 0.8
 
 
 def test_noise_changes_what_is_learnt():
-    x, y = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([1.0, -1.0] * 16)
+    x, y = (
+        torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([1.0, -1.0] * 16),
+    )
     results = []
     for noise in (0.0, 0.5):
         network = make()
-        networks.train(network, x, y, epochs=2, noise=noise, generator=torch.Generator().manual_seed(1))
+        networks.train(
+            network, x, y, epochs=2, noise=noise, generator=torch.Generator().manual_seed(1)
+        )
         results.append(network[0].weight)
     assert not torch.equal(*results)
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("batch", 0), ("learning_rate", 0.0), ("noise", -1.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("batch", 0), ("learning_rate", 0.0), ("noise", -1.0)]
+)
 def test_bad_training_choices_name_the_argument(name, value):
     with pytest.raises(ValueError, match=name):
         networks.train(make(), torch.zeros(4, 1, 8, 8), torch.ones(4), **{"epochs": 1, name: value})

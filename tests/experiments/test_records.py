@@ -11,14 +11,27 @@ from lbrs.experiments.records import Record, find_project
 
 @pytest.fixture
 def record():
-    return Record("spiral", "quick", 3, {"alphas": (0.0, 1.0)}, records.versions(), "cpu", "ab", 7, 1.25, {"accuracy": [1 / 3], "n": 2, "text": "x"})
+    return Record(
+        "spiral",
+        "quick",
+        3,
+        {"alphas": (0.0, 1.0)},
+        records.versions(),
+        "cpu",
+        "ab",
+        7,
+        1.25,
+        {"accuracy": [1 / 3], "n": 2, "text": "x"},
+    )
 
 
 def test_a_record_comes_back_from_the_disk(record, tmp_path):
     path = record.save(tmp_path / "deep" / "folder")
     again = Record.load(path)
     assert path.name == again.name == "spiral-quick-3.json"
-    assert again.results == {"accuracy": [0.3333333], "n": 2, "text": "x"} and again.config == {"alphas": [0.0, 1.0]}
+    assert again.results == {"accuracy": [0.3333333], "n": 2, "text": "x"} and again.config == {
+        "alphas": [0.0, 1.0]
+    }
     assert again.save(tmp_path / "again").read_text() == path.read_text()
 
 
@@ -33,7 +46,9 @@ def test_not_a_number_is_never_recorded(record, tmp_path):
 def test_a_file_that_is_no_record_is_named(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match="x.json must be a JSON object with the fields run, profile, seed"):
+    with pytest.raises(
+        ValueError, match="x.json must be a JSON object with the fields run, profile, seed"
+    ):
         Record.load(path)
 
 
@@ -51,7 +66,14 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_versions_name_what_a_result_depends_on():
-    assert set(records.versions()) == {"python", "lbrs", "numpy", "scikit-learn", "torch", "torchvision"}
+    assert set(records.versions()) == {
+        "python",
+        "lbrs",
+        "numpy",
+        "scikit-learn",
+        "torch",
+        "torchvision",
+    }
 
 
 def test_the_project_is_found_from_below_and_its_absence_is_explained(tmp_path):
@@ -68,5 +90,9 @@ def test_published_records_are_small_and_of_profile_paper():
     assert {Record.load(file).run for file in files} >= {"spiral", "digits", "mnist"}
     for file in files:
         record = Record.load(file)
-        assert file.stat().st_size <= 100_000 and file.name == record.name and record.profile == "paper"
+        assert (
+            file.stat().st_size <= 100_000
+            and file.name == record.name
+            and record.profile == "paper"
+        )
         assert json.loads(file.read_text())["test_points"] == record.test_points > 0

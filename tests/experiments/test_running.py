@@ -25,7 +25,10 @@ def content(record):
 
 def test_two_runs_with_one_seed_agree_and_another_seed_differs(tiny, tmp_path):
     name, config = tiny
-    first, again, other = (run(config, run=name, profile="quick", seed=seed, folder=tmp_path / str(i) / "records") for i, seed in enumerate((0, 0, 1)))
+    first, again, other = (
+        run(config, run=name, profile="quick", seed=seed, folder=tmp_path / str(i) / "records")
+        for i, seed in enumerate((0, 0, 1))
+    )
     assert content(first) == content(again)
     assert first.results != other.results
     assert first.test_points == config.test_points and first.wall_time > 0
@@ -47,7 +50,9 @@ def test_a_stopped_run_continues_and_ends_with_the_same_record(tiny, tmp_path, m
         with pytest.raises(KeyboardInterrupt):
             run(config, run=name, profile="quick", seed=0, folder=tmp_path / "b" / "records")
     before = list(computed)
-    monkeypatch.setattr(stages, "write_file", lambda path, write: (finish(path, write), computed.append(path.name)))
+    monkeypatch.setattr(
+        stages, "write_file", lambda path, write: (finish(path, write), computed.append(path.name))
+    )
     again = run(config, run=name, profile="quick", seed=0, folder=tmp_path / "b" / "records")
     assert content(again) == content(whole)
     assert len(set(computed)) == len(computed) and set(before) <= set(computed)
@@ -72,33 +77,78 @@ def test_the_ends_of_the_alpha_path_are_the_network_and_the_nearest_neighbour(tm
         assert values["radius"][0] == 0 and values["cnn"][0] == record.results["sets"][0]["cnn"]
 
 
-def test_on_the_spiral_the_bound_at_alpha_zero_is_below_the_radius_of_the_svm_and_the_end_is_the_nearest_neighbour(tmp_path):
-    results = run(TINY["spiral"], run="spiral", profile="quick", seed=0, folder=tmp_path / "records").results
-    grid, slack, curves = np.linspace(0, TINY["spiral"].alpha_max, 40), 2 * TINY["spiral"].tolerance, {}
+def test_on_the_spiral_the_bound_at_alpha_zero_is_below_the_radius_of_the_svm_and_the_end_is_the_nearest_neighbour(
+    tmp_path,
+):
+    results = run(
+        TINY["spiral"], run="spiral", profile="quick", seed=0, folder=tmp_path / "records"
+    ).results
+    grid, slack, curves = (
+        np.linspace(0, TINY["spiral"].alpha_max, 40),
+        2 * TINY["spiral"].tolerance,
+        {},
+    )
     for norm, values in results["norms"].items():
-        curve = {name: np.interp(grid, line["alpha"], line["value"]) for name, line in values.items() if isinstance(line, dict)}
-        assert curve["radius"][0] <= values["base_radius"] == pytest.approx(curve["sharp_radius"][0], rel=1e-6)
+        curve = {
+            name: np.interp(grid, line["alpha"], line["value"])
+            for name, line in values.items()
+            if isinstance(line, dict)
+        }
+        assert (
+            curve["radius"][0]
+            <= values["base_radius"]
+            == pytest.approx(curve["sharp_radius"][0], rel=1e-6)
+        )
         assert values["base_true_radius"] == pytest.approx(curve["sharp_true_radius"][0], rel=1e-6)
-        assert (curve["sharp_radius"] >= curve["radius"] - slack).all() and (curve["true_radius"] <= curve["radius"] + slack).all()
+        assert (curve["sharp_radius"] >= curve["radius"] - slack).all() and (
+            curve["true_radius"] <= curve["radius"] + slack
+        ).all()
         curves[norm] = curve
-    ends = records.accuracy_at(results["accuracy"], [0.0, TINY["spiral"].alpha_max], TINY["spiral"].test_points)
+    ends = records.accuracy_at(
+        results["accuracy"], [0.0, TINY["spiral"].alpha_max], TINY["spiral"].test_points
+    )
     assert results["nearest_alpha"] < TINY["spiral"].alpha_max and ends[-1] == results["nearest"]
     assert (curves["l2"]["radius"] >= curves["linf"]["radius"] - slack).all()
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    (dict(profile="fast"), "profile"), (dict(seed=-1), "seed"), (dict(device="tpu"), "device"), (dict(device=0), "device")])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(profile="fast"), "profile"),
+        (dict(seed=-1), "seed"),
+        (dict(device="tpu"), "device"),
+        (dict(device=0), "device"),
+    ],
+)
 def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
-    given = {"run": "spiral", "profile": "quick", "seed": 0, "folder": tmp_path / "records", **change}
+    given = {
+        "run": "spiral",
+        "profile": "quick",
+        "seed": 0,
+        "folder": tmp_path / "records",
+        **change,
+    }
     with pytest.raises((ValueError, TypeError), match=named):
         run(TINY["spiral"], **given)
     assert not (tmp_path / "records").exists()
 
 
-@pytest.mark.parametrize(("kind", "change"), [
-    (SpiralConfig, dict(turns=0.0)), (SpiralConfig, dict(alpha_points=0)), (SpiralConfig, dict(shown_alphas=(-1.0,))), (SpiralConfig, dict(exact_points=0)),
-    (SpiralConfig, dict(exact_alphas=(-1.0,))), (SpiralConfig, dict(exact_radii=(float("nan"),))), (ImagesConfig, dict(alpha=-1.0)),
-    (ImagesConfig, dict(samples=0)), (ImagesConfig, dict(error=float("nan"))), (ImagesConfig, dict(radii=(float("inf"),))), (ImagesConfig, dict(noise="none"))])
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (SpiralConfig, dict(turns=0.0)),
+        (SpiralConfig, dict(alpha_points=0)),
+        (SpiralConfig, dict(shown_alphas=(-1.0,))),
+        (SpiralConfig, dict(exact_points=0)),
+        (SpiralConfig, dict(exact_alphas=(-1.0,))),
+        (SpiralConfig, dict(exact_radii=(float("nan"),))),
+        (ImagesConfig, dict(alpha=-1.0)),
+        (ImagesConfig, dict(samples=0)),
+        (ImagesConfig, dict(error=float("nan"))),
+        (ImagesConfig, dict(radii=(float("inf"),))),
+        (ImagesConfig, dict(noise="none")),
+    ],
+)
 def test_bad_choices_are_named(kind, change):
     with pytest.raises((ValueError, TypeError), match=next(iter(change))):
         kind(**change)
@@ -107,12 +157,16 @@ def test_bad_choices_are_named(kind, change):
 def test_every_choice_says_what_it_is():
     for kind in (SpiralConfig, ImagesConfig):
         assert all(len(field.metadata["says"]) > 10 for field in dataclasses.fields(kind))
-        assert all(f"`{field.name}`" in text.choices_of(kind()) for field in dataclasses.fields(kind))
+        assert all(
+            f"`{field.name}`" in text.choices_of(kind()) for field in dataclasses.fields(kind)
+        )
 
 
 def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch, tmp_path):
     (tmp_path / "book" / "records").mkdir(parents=True)
-    published = run(TINY["digits"], run="mnist", profile="paper", seed=0, folder=tmp_path / "book" / "records")
+    published = run(
+        TINY["digits"], run="mnist", profile="paper", seed=0, folder=tmp_path / "book" / "records"
+    )
 
     def missing(*arguments, **choices):
         raise data.DataError("no data in /folder. Remedy: `lbrs fetch mnist`")
@@ -120,7 +174,11 @@ def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch,
     monkeypatch.setattr(running.data, "images", missing)
     monkeypatch.setattr(records, "find_project", lambda: tmp_path)
     outcome = run_or_published(ImagesConfig(), run="mnist", profile="quick", seed=5)
-    assert not outcome.rerun and outcome.record.name == published.name == "mnist-paper-0.json" and outcome.record.results["sigma"] == published.results["sigma"]
+    assert (
+        not outcome.rerun
+        and outcome.record.name == published.name == "mnist-paper-0.json"
+        and outcome.record.results["sigma"] == published.results["sigma"]
+    )
     assert "Not re-run here" in outcome.sentence and "lbrs fetch mnist" in outcome.sentence
     with pytest.raises(data.DataError):
         run_or_published(ImagesConfig(), run="unpublished", profile="quick", seed=0)
@@ -129,10 +187,17 @@ def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch,
 def test_an_outcome_shows_as_a_sentence_and_as_data(tmp_path):
     record = run(TINY["spiral"], run="spiral", profile="quick", seed=0, folder=tmp_path / "records")
     bundle = Outcome(record, True)._repr_mimebundle_()
-    assert bundle["application/vnd.lbrs.outcome+json"] == {"run": "spiral", "rerun": True, "reason": ""}
+    assert bundle["application/vnd.lbrs.outcome+json"] == {
+        "run": "spiral",
+        "rerun": True,
+        "reason": "",
+    }
     assert "profile *quick*, seed 0, 50 test points. Wall time" in bundle["text/markdown"]
 
 
 def test_generators_differ_by_purpose_and_repeat():
-    draws = [torch.rand(3, generator=stages.generator("cpu", *names)).tolist() for names in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))]
+    draws = [
+        torch.rand(3, generator=stages.generator("cpu", *names)).tolist()
+        for names in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))
+    ]
     assert draws[0] == draws[1] and len({tuple(d) for d in draws}) == 3

@@ -65,14 +65,19 @@ def undisturbed(tasks, tmp_path_factory):
     """The records of one worker that nothing disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
     results = list(sweep.sweep(tasks, folder / "records", folder / "scratch", workers=1))
-    assert [result.state for result in results] == ["computed"] * 4 and all(result.seconds > 0 for result in results)
+    assert [result.state for result in results] == ["computed"] * 4 and all(
+        result.seconds > 0 for result in results
+    )
     assert not [path for path in (folder / "scratch").rglob("*") if path.is_file()]
     return contents(folder / "records")
 
 
 def contents(folder: Path) -> dict[str, dict]:
     """What the records say, but for the time they took."""
-    return {path.relative_to(folder).as_posix(): json.loads(path.read_text()) | {"wall_time": 0} for path in sorted(folder.rglob("*.json"))}
+    return {
+        path.relative_to(folder).as_posix(): json.loads(path.read_text()) | {"wall_time": 0}
+        for path in sorted(folder.rglob("*.json"))
+    }
 
 
 def until(condition):
@@ -84,12 +89,17 @@ def until(condition):
     raise AssertionError("waited in vain")
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("0", [0]), ("0-4", [0, 1, 2, 3, 4]), ("0,2,5", [0, 2, 5]), ("7, 1-2,2", [7, 1, 2])])
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("0", [0]), ("0-4", [0, 1, 2, 3, 4]), ("0,2,5", [0, 2, 5]), ("7, 1-2,2", [7, 1, 2])],
+)
 def test_seeds_are_numbers_and_ranges(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "-1", "3-1", "1-", "0-4-8", "1.5", "1,,2", "0-10000", "0-999999999999"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "-1", "3-1", "1-", "0-4-8", "1.5", "1,,2", "0-10000", "0-999999999999"]
+)
 def test_other_seeds_are_refused(text):
     with pytest.raises(ValueError, match=f"seeds must be .* got {re.escape(repr(text))}"):
         parse_seeds(text)
@@ -97,10 +107,27 @@ def test_other_seeds_are_refused(text):
 
 def test_values_are_read_as_yaml():
     given = ["epochs=3,5", "dataset=digits", "radii=[0.25, 0.5],[1.0]", "noise=1e-3,.5"]
-    assert parse_choices(given) == {"epochs": [3, 5], "dataset": ["digits"], "radii": [[0.25, 0.5], [1.0]], "noise": ["1e-3", 0.5]}
+    assert parse_choices(given) == {
+        "epochs": [3, 5],
+        "dataset": ["digits"],
+        "radii": [[0.25, 0.5], [1.0]],
+        "noise": ["1e-3", 0.5],
+    }
 
 
-@pytest.mark.parametrize("text", ["epochs", "epochs=", "=3", "a b=3", "epochs=[3", "epochs=3],[4", "epochs=3: 4: 5", "epochs=3,,4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs",
+        "epochs=",
+        "=3",
+        "a b=3",
+        "epochs=[3",
+        "epochs=3],[4",
+        "epochs=3: 4: 5",
+        "epochs=3,,4",
+    ],
+)
 def test_other_values_are_refused(text):
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         parse_choices([text])
@@ -109,10 +136,22 @@ def test_other_values_are_refused(text):
 
 
 def test_a_plan_holds_every_run_with_every_choice_and_every_seed(runs):
-    tasks = plan([runs["digits"], runs["mnist"]], "paper", [0, 3], {"noise": [0, "1e-3"], "radii": [[0.5, 1]]}, "cpu")
-    assert [task.name for task in tasks][:4] == [f"noise={noise},radii=0.5_1.0/digits-paper-{seed}" for noise in ("0.0", "0.001") for seed in (0, 3)]
+    tasks = plan(
+        [runs["digits"], runs["mnist"]],
+        "paper",
+        [0, 3],
+        {"noise": [0, "1e-3"], "radii": [[0.5, 1]]},
+        "cpu",
+    )
+    assert [task.name for task in tasks][:4] == [
+        f"noise={noise},radii=0.5_1.0/digits-paper-{seed}"
+        for noise in ("0.0", "0.001")
+        for seed in (0, 3)
+    ]
     assert len(tasks) == 8 and {task.device for task in tasks} == {"cpu"}
-    assert tasks[2].config == dataclasses.replace(tasks[0].config, noise=1e-3) and tasks[0].config.radii == (0.5, 1.0)
+    assert tasks[2].config == dataclasses.replace(tasks[0].config, noise=1e-3) and tasks[
+        0
+    ].config.radii == (0.5, 1.0)
     assert tasks[0].config.channels == (4, 4, 4) and tasks[4].config.dataset == "mnist"
     assert [task.name for task in plan([runs["spiral"]], "paper", [1])] == ["spiral-paper-1"]
     assert plan([runs["spiral"]], "paper", [1])[0].config.test_points == 40
@@ -126,13 +165,32 @@ def test_different_choices_never_share_a_record(runs):
     assert len(plan([runs["digits"]], "quick", [0, 0], {"noise": [1, 1.0, "1"]})) == 1
 
 
-@pytest.mark.parametrize(("run", "choices", "said"), [
-    ("spiral", {"epochs": [3]}, "run 'spiral': unknown parameter 'epochs'; allowed are train_points"),
-    ("digits", {"seed": [3]}, "run 'digits': unknown parameter 'seed'"),
-    ("digits", {"epochs": [2.5]}, "run 'digits': parameter 'epochs' must be of the kind of its default 10, got 2.5"),
-    ("digits", {"epochs": [True]}, "'epochs' must be"), ("digits", {"noise": ["much"]}, "'noise' must be"), ("digits", {"radii": [0.5]}, "'radii' must be"),
-    ("digits", {"radii": [[None]]}, "'radii' must be"), ("digits", {"noise": [-1]}, "run 'digits': noise must be a finite number >= 0"),
-    ("other", {}, "run 'other': a sweep computes the experiments of spiral.md, images.md, certified.md, sensitivity.md, got notebooks/other.md")])
+@pytest.mark.parametrize(
+    ("run", "choices", "said"),
+    [
+        (
+            "spiral",
+            {"epochs": [3]},
+            "run 'spiral': unknown parameter 'epochs'; allowed are train_points",
+        ),
+        ("digits", {"seed": [3]}, "run 'digits': unknown parameter 'seed'"),
+        (
+            "digits",
+            {"epochs": [2.5]},
+            "run 'digits': parameter 'epochs' must be of the kind of its default 10, got 2.5",
+        ),
+        ("digits", {"epochs": [True]}, "'epochs' must be"),
+        ("digits", {"noise": ["much"]}, "'noise' must be"),
+        ("digits", {"radii": [0.5]}, "'radii' must be"),
+        ("digits", {"radii": [[None]]}, "'radii' must be"),
+        ("digits", {"noise": [-1]}, "run 'digits': noise must be a finite number >= 0"),
+        (
+            "other",
+            {},
+            "run 'other': a sweep computes the experiments of spiral.md, images.md, certified.md, sensitivity.md, got notebooks/other.md",
+        ),
+    ],
+)
 def test_what_does_not_fit_is_named(runs, run, choices, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         plan([runs[run]], "quick", [0], choices)
@@ -141,41 +199,72 @@ def test_what_does_not_fit_is_named(runs, run, choices, said):
 def test_a_sweep_makes_the_choices_of_the_notebooks():
     root = find_project(Path(__file__))
     for run in load_runs(root).values():
-        cell = re.search(r"tags: \[parameters\]\n+(.*?)```", (root / "notebooks" / run.source).read_text(), re.DOTALL)[1]
-        written = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell).body}
+        cell = re.search(
+            r"tags: \[parameters\]\n+(.*?)```",
+            (root / "notebooks" / run.source).read_text(),
+            re.DOTALL,
+        )[1]
+        written = {
+            node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell).body
+        }
         for profile in ("quick", "paper"):
             (task,) = plan([run], profile, [0])
             for name, value in (written | run.given(profile, 0, "auto")).items():
                 if name not in ("run", "profile", "seed", "device"):
-                    assert getattr(task.config, name) == (tuple(value) if isinstance(value, list) else value), (run.name, name)
+                    assert getattr(task.config, name) == (
+                        tuple(value) if isinstance(value, list) else value
+                    ), (run.name, name)
 
 
-def test_one_worker_and_two_agree_and_nothing_is_computed_twice(tasks, undisturbed, tmp_path, monkeypatch):
+def test_one_worker_and_two_agree_and_nothing_is_computed_twice(
+    tasks, undisturbed, tmp_path, monkeypatch
+):
     results = list(sweep.sweep(tasks, tmp_path / "records", tmp_path / "scratch", workers=2))
     assert {result.state for result in results} == {"computed"}
     assert contents(tmp_path / "records") == undisturbed
-    monkeypatch.setattr(sweep, "_client", lambda *arguments: pytest.fail("a cluster was started for nothing"))
-    assert list(sweep.sweep(tasks, tmp_path / "records", tmp_path / "scratch")) == [Result(task, "kept") for task in tasks]
+    monkeypatch.setattr(
+        sweep, "_client", lambda *arguments: pytest.fail("a cluster was started for nothing")
+    )
+    assert list(sweep.sweep(tasks, tmp_path / "records", tmp_path / "scratch")) == [
+        Result(task, "kept") for task in tasks
+    ]
 
 
-@pytest.mark.parametrize("change", [{"config": {"alpha": 1}}, {"versions": {"torch": "1"}}, {"device": "cuda"}, {"sources": "changed"}, "half"])
-def test_a_record_of_something_else_is_computed_again(undisturbed, tasks, tmp_path, monkeypatch, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": {"alpha": 1}},
+        {"versions": {"torch": "1"}},
+        {"device": "cuda"},
+        {"sources": "changed"},
+        "half",
+    ],
+)
+def test_a_record_of_something_else_is_computed_again(
+    undisturbed, tasks, tmp_path, monkeypatch, change
+):
     (tmp_path / "spiral-quick-0.json").write_text(json.dumps(undisturbed["spiral-quick-0.json"]))
     task = dataclasses.replace(tasks[0], device="cpu")
     assert sweep.is_recorded(task, tmp_path) and not sweep.is_recorded(tasks[1], tmp_path)
-    assert not sweep.is_recorded(dataclasses.replace(task, config=dataclasses.replace(task.config, jitter=0.1)), tmp_path)
+    assert not sweep.is_recorded(
+        dataclasses.replace(task, config=dataclasses.replace(task.config, jitter=0.1)), tmp_path
+    )
     if change == "half":
         (tmp_path / "spiral-quick-0.json").write_text('{"run": ')
     elif "sources" in change:
         monkeypatch.setattr(sweep, "sources_hash", lambda: change["sources"])
     else:
-        (tmp_path / "spiral-quick-0.json").write_text(json.dumps(undisturbed["spiral-quick-0.json"] | change))
+        (tmp_path / "spiral-quick-0.json").write_text(
+            json.dumps(undisturbed["spiral-quick-0.json"] | change)
+        )
     assert not sweep.is_recorded(task, tmp_path)
 
 
 def test_a_number_with_many_digits_is_recognised(runs, tmp_path):
     (task,) = plan([runs["spiral"]], "quick", [0], {"jitter": [0.123456789012]})
-    record = Record("spiral", "quick", 0, dataclasses.asdict(task.config), sweep.origin(), "cpu", "", 0, 0.0, {})
+    record = Record(
+        "spiral", "quick", 0, dataclasses.asdict(task.config), sweep.origin(), "cpu", "", 0, 0.0, {}
+    )
     record.save(tmp_path / "jitter=0.123456789012")
     assert sweep.is_recorded(task, tmp_path)
 
@@ -193,7 +282,13 @@ def kill_a_busy_worker(address: str, scratch: Path, killed: list[int]) -> None:
     with Client(address, set_as_default=False) as client:
         processes = client.run(os.getpid)
         until(lambda: list(scratch.rglob("network.pt")))
-        busy = until(lambda: [worker for worker, keys in client.processing().items() if keys and worker in processes])
+        busy = until(
+            lambda: [
+                worker
+                for worker, keys in client.processing().items()
+                if keys and worker in processes
+            ]
+        )
         os.kill(processes[busy[0]], signal.SIGKILL)
         killed.append(processes[busy[0]])
 
@@ -203,7 +298,9 @@ def test_a_killed_worker_costs_at_most_its_task(runs, undisturbed, tmp_path):
 
     more = plan([runs["digits"], runs["spiral"]], "quick", [0, 1])
     scratch, killed = tmp_path / "scratch", []
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="CRITICAL") as cluster:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="CRITICAL"
+    ) as cluster:
         address = cluster.scheduler_address
         killer = threading.Thread(target=kill_a_busy_worker, args=(address, scratch, killed))
         killer.start()
@@ -218,25 +315,49 @@ def test_a_killed_worker_costs_at_most_its_task(runs, undisturbed, tmp_path):
 def command(project: Path, *arguments: str) -> subprocess.Popen:
     """`lbrs sweep` in a process of its own, warnings being errors there too."""
     code = "from lbrs.cli import app\nif __name__ == '__main__': app()"
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", code, "sweep", "spiral", "digits", "--seeds", "0,1", *arguments], cwd=project,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            code,
+            "sweep",
+            "spiral",
+            "digits",
+            "--seeds",
+            "0,1",
+            *arguments,
+        ],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_stopped_sweep_continues_and_ends_with_the_same_records(project, undisturbed, tmp_path, how):
+def test_a_stopped_sweep_continues_and_ends_with_the_same_records(
+    project, undisturbed, tmp_path, how
+):
     records = tmp_path / "records"
     started = command(project, "--folder", str(records), "--workers", "1")
     until(lambda: list(records.glob("*.json")) or started.poll() is not None)
     started.send_signal(how)
     _, told = started.communicate(timeout=PATIENCE)
     assert started.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
-    assert how == signal.SIGKILL or told == "Interrupted. The same command continues where this one stopped.\n"
+    assert (
+        how == signal.SIGKILL
+        or told == "Interrupted. The same command continues where this one stopped.\n"
+    )
     before = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}
     assert 0 < len(before) < 4
     again = command(project, "--folder", str(records), "--workers", "2")
     told, errors = again.communicate(timeout=PATIENCE)
     assert (again.returncode, errors) == (0, "")
-    assert told.count("recorded already\n") == len(before) and told.splitlines()[-1].startswith(f"4 tasks: {len(before)} recorded already,")
+    assert told.count("recorded already\n") == len(before) and told.splitlines()[-1].startswith(
+        f"4 tasks: {len(before)} recorded already,"
+    )
     assert contents(records) == undisturbed
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
 
@@ -247,12 +368,30 @@ def test_a_failed_task_is_told_with_its_reason_and_the_others_go_on(project, tmp
     corrupt.write_text("no images")
     monkeypatch.setenv("LBRS_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(project)
-    given = ["sweep", "mnist", "digits", "--set", "dataset=digits,mnist,letters", "--set", "epochs=1", "--folder", str(tmp_path / "records"), "--workers", "1"]
+    given = [
+        "sweep",
+        "mnist",
+        "digits",
+        "--set",
+        "dataset=digits,mnist,letters",
+        "--set",
+        "epochs=1",
+        "--folder",
+        str(tmp_path / "records"),
+        "--workers",
+        "1",
+    ]
     result = CliRunner().invoke(cli.app, given)
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == "6 tasks: 0 recorded already, 2 computed, 4 failed"
-    assert "dataset=digits,epochs=1/mnist-quick-0  computed in" in result.stdout and "dataset=mnist,epochs=1/mnist-quick-0  failed\n" in result.stdout
-    assert f"dataset=mnist,epochs=1/digits-quick-0  failed: {corrupt} is corrupt" in result.stderr and "lbrs fetch mnist" in result.stderr
+    assert (
+        "dataset=digits,epochs=1/mnist-quick-0  computed in" in result.stdout
+        and "dataset=mnist,epochs=1/mnist-quick-0  failed\n" in result.stdout
+    )
+    assert (
+        f"dataset=mnist,epochs=1/digits-quick-0  failed: {corrupt} is corrupt" in result.stderr
+        and "lbrs fetch mnist" in result.stderr
+    )
     assert "failed: ValueError: dataset must be one of" in result.stderr
     log = project / "_build/sweep/dataset=letters,epochs=1/mnist-quick-0.log"
     assert str(log) in result.stderr and "in images" in log.read_text()
@@ -264,7 +403,9 @@ def test_a_worker_that_always_dies_fails_the_task_only(tmp_path, tasks):
 
     future = create_autospec(Future, instance=True)
     future.result.side_effect = KilledWorker("key", None, 3)
-    assert sweep._finish(future, tasks[0], tmp_path, tmp_path) == Result(tasks[0], "failed", "its worker died, 4 times; was there enough memory?")
+    assert sweep._finish(future, tasks[0], tmp_path, tmp_path) == Result(
+        tasks[0], "failed", "its worker died, 4 times; was there enough memory?"
+    )
 
 
 def test_without_a_scheduler_or_dask_the_sweep_says_so(tasks, tmp_path, monkeypatch):
@@ -274,16 +415,27 @@ def test_without_a_scheduler_or_dask_the_sweep_says_so(tasks, tmp_path, monkeypa
         raise OSError(f"Timed out trying to connect to {address}")
 
     monkeypatch.setattr(distributed, "Client", refuse)
-    with pytest.raises(SweepError, match="no Dask scheduler can be reached at tcp://127.0.0.1:9: Timed out"):
+    with pytest.raises(
+        SweepError, match="no Dask scheduler can be reached at tcp://127.0.0.1:9: Timed out"
+    ):
         list(sweep.sweep(tasks, tmp_path, tmp_path / "scratch", scheduler="tcp://127.0.0.1:9"))
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SweepError, match=re.escape("a sweep needs Dask, and distributed is not installed: pip install 'lbrs[cluster]'")):
+    with pytest.raises(
+        SweepError,
+        match=re.escape(
+            "a sweep needs Dask, and distributed is not installed: pip install 'lbrs[cluster]'"
+        ),
+    ):
         list(sweep.sweep(tasks, tmp_path, tmp_path / "scratch"))
 
 
 def test_a_task_is_plain_data_and_the_examples_run(tasks):
     assert doctest.testmod(sweep) == (0, 2)
-    assert pickle.loads(pickle.dumps(tasks[0])) == tasks[0] == Task("spiral", "quick", 0, tasks[0].config)
+    assert (
+        pickle.loads(pickle.dumps(tasks[0]))
+        == tasks[0]
+        == Task("spiral", "quick", 0, tasks[0].config)
+    )
 
 
 def test_runs_of_other_profiles_are_refused():

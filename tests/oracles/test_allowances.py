@@ -8,13 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from oracle_cases import NORMS, exact_radius, length
 
 import lbrs.oracles.distances
 import lbrs.oracles.gaps
 import lbrs.oracles.nearest
 import lbrs.oracles.radii
 from lbrs import L1, L2, LINF, NearestNeighborOracle, Norm
-from oracle_cases import NORMS, exact_radius, length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

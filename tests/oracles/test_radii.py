@@ -1,8 +1,6 @@
 """Neighbour radii against exact arithmetic, and what they depend on."""
 
 import copy
-import itertools
-import math
 import pickle
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -10,11 +8,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from oracle_cases import NORMS, exact_radius
 
 import lbrs.oracles.distances
 import lbrs.oracles.nearest
 from lbrs import L1, L2, LINF, NearestNeighborOracle
-from oracle_cases import NORMS, exact_radius
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -3,17 +3,27 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from tiny import TINY
 
 from lbrs.experiments import running
-from lbrs.experiments.records import Record, accuracy_at, find_project
+from lbrs.experiments.records import accuracy_at
 from lbrs.experiments.running import run
-from lbrs.pages import drawing, text as report
-from tiny import TINY
+from lbrs.pages import drawing
+from lbrs.pages import text as report
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    return {name: run(config, run=name, profile="quick", seed=0, folder=tmp_path_factory.mktemp(name) / "records") for name, config in TINY.items()}
+    return {
+        name: run(
+            config,
+            run=name,
+            profile="quick",
+            seed=0,
+            folder=tmp_path_factory.mktemp(name) / "records",
+        )
+        for name, config in TINY.items()
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -22,45 +32,79 @@ def closed():
     plt.close("all")
 
 
-DRAWN = [("spiral", drawing.spiral_regions), ("spiral", drawing.spiral_radii), ("spiral", drawing.spiral_sharpness),
-         ("digits", drawing.accuracy_over_smoothing), ("digits", drawing.accuracy_over_radius)]
+DRAWN = [
+    ("spiral", drawing.spiral_regions),
+    ("spiral", drawing.spiral_radii),
+    ("spiral", drawing.spiral_sharpness),
+    ("digits", drawing.accuracy_over_smoothing),
+    ("digits", drawing.accuracy_over_radius),
+]
 
 
-@pytest.mark.parametrize(("run_name", "figure"), DRAWN, ids=lambda value: getattr(value, "__name__", value))
-def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(records, run_name, figure):
+@pytest.mark.parametrize(
+    ("run_name", "figure"), DRAWN, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(
+    records, run_name, figure
+):
     assert figure(records[run_name])
     drawn = plt.gcf()
     assert all(ax.get_xlabel() for ax in drawn.axes) and drawn.axes[0].get_ylabel()
-    points = TINY["spiral"].exact_points if figure is drawing.spiral_sharpness else records[run_name].test_points
-    assert f"profile quick · seed 0 · {points} test points" in [text.get_text() for text in drawn.texts]
+    points = (
+        TINY["spiral"].exact_points
+        if figure is drawing.spiral_sharpness
+        else records[run_name].test_points
+    )
+    assert f"profile quick · seed 0 · {points} test points" in [
+        text.get_text() for text in drawn.texts
+    ]
 
 
 def test_curves_are_those_of_the_record(records):
     drawing.spiral_radii(records["spiral"])
     left, right = plt.gcf().axes
     values = records["spiral"].results["norms"]["l2"]
-    assert np.allclose(left.lines[0].get_ydata(), values["radius"]["value"]) and np.allclose(left.lines[2].get_ydata(), values["sharp_radius"]["value"])
+    assert np.allclose(left.lines[0].get_ydata(), values["radius"]["value"]) and np.allclose(
+        left.lines[2].get_ydata(), values["sharp_radius"]["value"]
+    )
     assert np.allclose(left.lines[3].get_ydata(), [values["base_radius"]])
     path, points = records["spiral"].results["accuracy"], records["spiral"].test_points
     alpha, drawn = right.lines[0].get_data()
     for low, high, value in zip(alpha, alpha[1:], drawn, strict=False):
         assert value == accuracy_at(path, (low + high) / 2, points)
     drawing.accuracy_over_radius(records["digits"])
-    for ax, values in zip(plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True):
+    for ax, values in zip(
+        plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True
+    ):
         for line, name in zip(ax.lines, ("cnn", "normal", "lbrs", "nearest"), strict=True):
             assert np.allclose(line.get_ydata(), values[name])
 
 
-@pytest.mark.parametrize(("run_name", "figure"), [("spiral", drawing.spiral_radii), ("digits", drawing.accuracy_over_smoothing), ("digits", drawing.accuracy_over_radius)])
+@pytest.mark.parametrize(
+    ("run_name", "figure"),
+    [
+        ("spiral", drawing.spiral_radii),
+        ("digits", drawing.accuracy_over_smoothing),
+        ("digits", drawing.accuracy_over_radius),
+    ],
+)
 def test_published_runs_are_drawn_behind_as_ranges_and_medians(records, run_name, figure):
     record = records[run_name]
     figure(record)
     plain = [len(ax.lines) for ax in plt.gcf().axes]
     figure(record, [record, record, record])
     drawn = plt.gcf()
-    assert all(len(ax.lines) > before and ax.collections for ax, before in zip(drawn.axes, plain, strict=True))
-    assert any("3 published runs · profile quick · seeds 0 to 0" in text.get_text() for text in drawn.texts)
-    assert record.run == "spiral" or any("normal smoothing" in text.get_text() and "undecided at most" in text.get_text() for text in drawn.texts)
+    assert all(
+        len(ax.lines) > before and ax.collections
+        for ax, before in zip(drawn.axes, plain, strict=True)
+    )
+    assert any(
+        "3 published runs · profile quick · seeds 0 to 0" in text.get_text() for text in drawn.texts
+    )
+    assert record.run == "spiral" or any(
+        "normal smoothing" in text.get_text() and "undecided at most" in text.get_text()
+        for text in drawn.texts
+    )
 
 
 def test_the_area_is_the_range_and_the_thin_line_the_median():
@@ -72,28 +116,46 @@ def test_the_area_is_the_range_and_the_thin_line_the_median():
     assert (corners[:, 1].min(), corners[:, 1].max()) == (0, 9)
 
 
-def test_exact_radii_are_not_below_those_of_theorem_b_and_those_not_below_theorem_6_in_record_and_figure(records):
+def test_exact_radii_are_not_below_those_of_theorem_b_and_those_not_below_theorem_6_in_record_and_figure(
+    records,
+):
     norms = drawing.spiral_sharpness(records["spiral"])
-    for row, values in zip(np.array(plt.gcf().axes).reshape(len(norms), -1), norms.values(), strict=True):
+    for row, values in zip(
+        np.array(plt.gcf().axes).reshape(len(norms), -1), norms.values(), strict=True
+    ):
         kinds = [values[kind] for kind in ("theorem6", "theorem_b", "exact")]
-        assert (np.diff([kind["average"] for kind in kinds], axis=0) >= 0).all() and (np.diff([kind["certified"] for kind in kinds], axis=0) >= 0).all()
+        assert (np.diff([kind["average"] for kind in kinds], axis=0) >= 0).all() and (
+            np.diff([kind["certified"] for kind in kinds], axis=0) >= 0
+        ).all()
         for line, kind in zip(row[0].lines, kinds, strict=True):
-            assert np.allclose(line.get_xdata(), values["alpha"]) and np.allclose(line.get_ydata(), kind["average"])
+            assert np.allclose(line.get_xdata(), values["alpha"]) and np.allclose(
+                line.get_ydata(), kind["average"]
+            )
         for line, kind in zip(row[1].lines, kinds, strict=True):
             assert np.allclose(line.get_ydata(), np.array(kind["certified"])[:, 0])
-        assert all(f"at {radius:g}" in ax.get_title() for ax, radius in zip(row[1:], values["radii"], strict=True))
+        assert all(
+            f"at {radius:g}" in ax.get_title()
+            for ax, radius in zip(row[1:], values["radii"], strict=True)
+        )
 
 
 def test_the_sentences_on_exact_radii_hold_the_numbers_of_the_record(records):
     text = report.sharpness_reading(records["spiral"])
     for values in records["spiral"].results["sharpness"].values():
-        assert f"{values['exact']['average'][0]:.2f}" in text and f"{values['exact']['average'][-1]:.2f}" in text
+        assert (
+            f"{values['exact']['average'][0]:.2f}" in text
+            and f"{values['exact']['average'][-1]:.2f}" in text
+        )
 
 
 def test_curves_differ_in_more_than_colour(records):
     drawing.accuracy_over_radius(records["digits"])
     lines = plt.gcf().axes[0].lines
-    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == len(lines) == len({line.get_marker() for line in lines})
+    assert (
+        len({(line.get_linestyle(), line.get_marker()) for line in lines})
+        == len(lines)
+        == len({line.get_marker() for line in lines})
+    )
 
 
 def test_the_raster_of_regions_is_the_classifier(records):
@@ -109,21 +171,40 @@ def test_the_raster_of_regions_is_the_classifier(records):
 
 def test_the_picture_of_the_idea_shows_a_radius_that_grows_by_alpha():
     results = running.idea()
-    assert results["radius"][1] - results["radius"][0] == pytest.approx(results["regions"]["alpha"][1], abs=1e-12)
+    assert results["radius"][1] - results["radius"][0] == pytest.approx(
+        results["regions"]["alpha"][1], abs=1e-12
+    )
     assert drawing.idea(results)["radius"] == results["radius"]
 
 
 def test_tables_and_sentences_hold_the_numbers_of_the_record(records):
     spiral, digits = records["spiral"], records["digits"]
-    first, last = accuracy_at(spiral.results["accuracy"], [0.0, spiral.config["alpha_max"]], spiral.test_points)
-    assert f"{first:.3f}" in report.spiral_numbers(spiral) and f"{last:.3f}" in report.spiral_reading(spiral)
-    assert f"{max(spiral.results['accuracy']['right']) / spiral.test_points:.3f}" in report.spiral_numbers(spiral)
+    first, last = accuracy_at(
+        spiral.results["accuracy"], [0.0, spiral.config["alpha_max"]], spiral.test_points
+    )
+    assert f"{first:.3f}" in report.spiral_numbers(
+        spiral
+    ) and f"{last:.3f}" in report.spiral_reading(spiral)
+    assert (
+        f"{max(spiral.results['accuracy']['right']) / spiral.test_points:.3f}"
+        in report.spiral_numbers(spiral)
+    )
     assert f"{digits.results['sets'][0]['cnn']:.3f}" in report.image_numbers(digits)
     assert f"{digits.results['sets'][1]['cnn']:.3f}" in report.smoothing_reading(digits)
-    assert report.radius_reading(digits).count("LBRS is above normal smoothing") == 2 and f"{digits.results['attacks']['linf']['lbrs'][-1]:.3f}" in report.radius_numbers(digits)
+    assert report.radius_reading(digits).count(
+        "LBRS is above normal smoothing"
+    ) == 2 and f"{digits.results['attacks']['linf']['lbrs'][-1]:.3f}" in report.radius_numbers(
+        digits
+    )
     assert "**30**" in report.choices(digits) and "`alpha_max`" in report.choices(spiral)
 
 
 def test_every_row_of_a_table_has_the_columns_of_its_header(records):
-    for text in (report.spiral_numbers(records["spiral"]), report.image_numbers(records["digits"]), report.radius_numbers(records["digits"]), report.choices(records["digits"]), report.choices(records["spiral"])):
+    for text in (
+        report.spiral_numbers(records["spiral"]),
+        report.image_numbers(records["digits"]),
+        report.radius_numbers(records["digits"]),
+        report.choices(records["digits"]),
+        report.choices(records["spiral"]),
+    ):
         assert len({line.count("|") for line in text.splitlines()}) == 1

@@ -5,17 +5,26 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tiny import TINY
 
 from lbrs.experiments.running import run
 from lbrs.pages import reproduction
-from tiny import TINY
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """Four runs of the tiny digits as if they were published."""
     folder = tmp_path_factory.mktemp("records")
-    return [run(TINY["digits"], run="digits", profile="paper", seed=seed, folder=folder / str(seed) / "records") for seed in range(4)]
+    return [
+        run(
+            TINY["digits"],
+            run="digits",
+            profile="paper",
+            seed=seed,
+            folder=folder / str(seed) / "records",
+        )
+        for seed in range(4)
+    ]
 
 
 def shifted(record, change, seed=9):
@@ -28,7 +37,9 @@ def shifted(record, change, seed=9):
 
 def test_a_run_between_two_others_lies_inside_and_one_far_away_does_not(published):
     low, high = shifted(published[0], -0.1, 1), shifted(published[0], 0.1, 2)
-    assert "**This run lies inside the range of the published ones**" in reproduction.inside(shifted(published[0], 0.0), [low, high])
+    assert "**This run lies inside the range of the published ones**" in reproduction.inside(
+        shifted(published[0], 0.0), [low, high]
+    )
     text = reproduction.inside(shifted(published[0], -0.9), [low, high])
     assert "at 100 %" not in text and "outside by 0.800" in text and "clean" in text
 
@@ -36,17 +47,31 @@ def test_a_run_between_two_others_lies_inside_and_one_far_away_does_not(publishe
 def test_what_lies_outside_by_less_than_the_sampling_error_is_told_but_not_counted(published):
     low, high = shifted(published[0], 0.01, 1), shifted(published[0], 0.02, 2)
     text = reproduction.inside(shifted(published[0], 0.0), [low, high])
-    assert "**This run lies inside the range of the published ones**" in text and "outside by 0.010" in text
+    assert (
+        "**This run lies inside the range of the published ones**" in text
+        and "outside by 0.010" in text
+    )
 
 
 def test_a_run_is_not_compared_with_itself_or_with_too_few(published):
     assert "3 runs of other seeds" in reproduction.inside(published[0], published)
     assert "Too few" in reproduction.inside(published[0], published[:2])
-    assert "no published runs" in reproduction.claims([]) and "no published runs" in reproduction.verdicts([])
+    assert "no published runs" in reproduction.claims(
+        []
+    ) and "no published runs" in reproduction.verdicts([])
 
 
 def test_the_spiral_is_compared_too(tmp_path):
-    runs = [run(TINY["spiral"], run="spiral", profile="quick", seed=seed, folder=tmp_path / str(seed) / "records") for seed in range(4)]
+    runs = [
+        run(
+            TINY["spiral"],
+            run="spiral",
+            profile="quick",
+            seed=seed,
+            folder=tmp_path / str(seed) / "records",
+        )
+        for seed in range(4)
+    ]
     assert "357 values compared with 3 runs" in reproduction.inside(runs[0], runs)
 
 
@@ -54,34 +79,63 @@ def test_claims_are_medians_and_ranges_over_the_seeds(published):
     text = reproduction.claims(published)
     ends = [record.results["sets"][0]["normal"][-1] for record in published]
     assert f"| {np.median(ends):.3f} | {min(ends):.3f} to {max(ends):.3f} |" in text
-    gaps = [max(entry["lbrs"]["right"]) / record.test_points - max(entry["normal"]) for record in published for entry in [record.results["sets"][1]]]
+    gaps = [
+        max(entry["lbrs"]["right"]) / record.test_points - max(entry["normal"])
+        for record in published
+        for entry in [record.results["sets"][1]]
+    ]
     assert f"| {np.median(gaps):+.3f} | {min(gaps):+.3f} to {max(gaps):+.3f} |" in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
 
 
 def test_verdicts_follow_the_signs_of_the_gaps(published):
-    worse, better = [[shifted(record, change, record.seed) for record in published] for change in (-2.0, 2.0)]
-    assert reproduction.verdicts(worse).count("**Reproduced.**") >= 2 and "for 4 of 4 seeds, by" in reproduction.verdicts(worse)
+    worse, better = [
+        [shifted(record, change, record.seed) for record in published] for change in (-2.0, 2.0)
+    ]
+    assert reproduction.verdicts(worse).count(
+        "**Reproduced.**"
+    ) >= 2 and "for 4 of 4 seeds, by" in reproduction.verdicts(worse)
     assert reproduction.verdicts(better).count("**Not reproduced.**") >= 2
 
 
 def test_where_a_lead_comes_from_is_told_seed_by_seed(published):
     text = reproduction.seeds(published)
-    assert len({line.count("|") for line in text.splitlines()}) == 1 and len(text.splitlines()) == 2 + 4 * len(published[0].config["radii"])
+    assert len({line.count("|") for line in text.splitlines()}) == 1 and len(
+        text.splitlines()
+    ) == 2 + 4 * len(published[0].config["radii"])
     entry, n = published[2].results["sets"][1], published[2].test_points
     best = max(entry["lbrs"]["right"]) / n
-    row = next(line for line in text.splitlines() if line.startswith(f"| {published[0].config['radii'][0]:g} | 2 |"))
-    assert f"| {entry['cnn']:.3f} | {entry['nearest']:.3f} | {max(entry['normal']):.3f} | {best:.3f} |" in row
-    assert row.endswith(f"| {best - max(entry['normal']):+.3f} | {best - max(entry['cnn'], entry['nearest']):+.3f} |")
+    row = next(
+        line
+        for line in text.splitlines()
+        if line.startswith(f"| {published[0].config['radii'][0]:g} | 2 |")
+    )
+    assert (
+        f"| {entry['cnn']:.3f} | {entry['nearest']:.3f} | {max(entry['normal']):.3f} | {best:.3f} |"
+        in row
+    )
+    assert row.endswith(
+        f"| {best - max(entry['normal']):+.3f} | {best - max(entry['cnn'], entry['nearest']):+.3f} |"
+    )
     assert "-0.000" not in text
 
 
 def test_the_reason_names_the_seeds_with_the_weakest_and_the_strongest_oracle(published):
-    changed = [dataclasses.replace(record, results=copy.deepcopy(record.results)) for record in published]
+    changed = [
+        dataclasses.replace(record, results=copy.deepcopy(record.results)) for record in published
+    ]
     for record, nearest in zip(changed, (0.2, 0.9, 0.3, 0.4), strict=True):
         for entry in record.results["sets"]:
-            entry.update(cnn=0.1, nearest=nearest, normal=[0.5], lbrs={"jumps": [1.0], "right": [1, round(nearest * record.test_points)]})
+            entry.update(
+                cnn=0.1,
+                nearest=nearest,
+                normal=[0.5],
+                lbrs={"jumps": [1.0], "right": [1, round(nearest * record.test_points)]},
+            )
     n = changed[0].test_points
     text = reproduction.reason(changed)
-    assert f"weakest 1-NN (0.200) its lead over normal smoothing is {round(0.2 * n) / n - 0.5:+.3f}, with the strongest (0.900) {round(0.9 * n) / n - 0.5:+.3f}" in text
+    assert (
+        f"weakest 1-NN (0.200) its lead over normal smoothing is {round(0.2 * n) / n - 0.5:+.3f}, with the strongest (0.900) {round(0.9 * n) / n - 0.5:+.3f}"
+        in text
+    )
     assert "no published runs" in reproduction.reason([])

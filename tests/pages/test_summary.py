@@ -27,7 +27,11 @@ def test_the_table_holds_the_numbers_of_the_published_records():
     for run, told in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
         found = published_seeds(run)
         ends = [record.results["sets"][0]["normal"][-1] for record in found]
-        assert f"{np.median(ends):.3f} ({min(ends):.3f} to {max(ends):.3f}) | {len(found)}, {found[0].test_points:,} each |" in text and f"| {told}: " in text
+        assert (
+            f"{np.median(ends):.3f} ({min(ends):.3f} to {max(ends):.3f}) | {len(found)}, {found[0].test_points:,} each |"
+            in text
+            and f"| {told}: " in text
+        )
 
 
 def test_median_and_range():
@@ -35,8 +39,15 @@ def test_median_and_range():
 
 
 def test_enough_seeds_are_published():
-    assert {run: [record.seed for record in published_seeds(run)] for run in ("spiral", "digits", "mnist", "cifar10")} == {
-        "spiral": list(range(20)), "digits": list(range(5)), "mnist": list(range(5)), "cifar10": list(range(5))}
+    assert {
+        run: [record.seed for record in published_seeds(run)]
+        for run in ("spiral", "digits", "mnist", "cifar10")
+    } == {
+        "spiral": list(range(20)),
+        "digits": list(range(5)),
+        "mnist": list(range(5)),
+        "cifar10": list(range(5)),
+    }
     assert all(path.stat().st_size <= 100_000 for path in FOLDER.glob("*.json"))
 
 
@@ -44,18 +55,27 @@ def test_on_the_spiral_accuracy_and_the_bound_of_the_paper_rise_but_the_sharper_
     for record in published_seeds("spiral"):
         norm, right = record.results["norms"]["l2"], record.results["accuracy"]["right"]
         assert right[0] < right[-1]
-        assert ends(norm["radius"])[0] < ends(norm["radius"])[1] and ends(norm["sharp_radius"])[0] > ends(norm["sharp_radius"])[1]
+        assert (
+            ends(norm["radius"])[0] < ends(norm["radius"])[1]
+            and ends(norm["sharp_radius"])[0] > ends(norm["sharp_radius"])[1]
+        )
 
 
 def test_at_the_papers_corners_lbrs_is_ahead_under_strong_attacks(images):
-    for norm, radius in (("l2", 2.0), ("linf", 0.1)) if images[0].config["dataset"] == "mnist" else (("l2", 0.5), ("linf", 0.02)):
+    for norm, radius in (
+        (("l2", 2.0), ("linf", 0.1))
+        if images[0].config["dataset"] == "mnist"
+        else (("l2", 0.5), ("linf", 0.02))
+    ):
         for record in images:
             attack = record.results["attacks"][norm]
             place = int(np.abs(np.array(attack["radius"]) - radius).argmin())
             assert attack["lbrs"][place] > attack["normal"][place]
 
 
-def test_at_the_best_parameters_normal_smoothing_leads_on_mnist_and_lbrs_on_cifar_where_it_is_the_nearest_neighbour(images):
+def test_at_the_best_parameters_normal_smoothing_leads_on_mnist_and_lbrs_on_cifar_where_it_is_the_nearest_neighbour(
+    images,
+):
     lead = np.median([lbrs - normal for lbrs, normal, _ in map(best, images)])
     gain = np.median([lbrs - nearest for lbrs, _, nearest in map(best, images)])
     assert lead < 0 if images[0].config["dataset"] == "mnist" else lead > 0 and gain < 0.005

@@ -30,16 +30,41 @@ def test_there_are_enough_steps_of_both_kinds_each_with_its_own_name():
 
 
 def test_every_name_beside_a_step_of_the_book_is_a_check_and_every_check_is_named():
-    named = {page.stem: set(re.findall(r"`([^`]+)`", " ".join(re.findall(r"\([Mm]achine: [^)]*\)", page.read_text())))) for page in BOOK.glob("*.md")}
+    named = {
+        page.stem: set(
+            re.findall(
+                r"`([^`]+)`", " ".join(re.findall(r"\([Mm]achine: [^)]*\)", page.read_text()))
+            )
+        )
+        for page in BOOK.glob("*.md")
+    }
     assert set().union(*named.values()) <= set(checks()), "named in the book, but no check"
     for page in named.keys() & {check.page for check in CHECKS}:
-        assert {check.name for check in CHECKS if check.page == page} <= set().union(*named.values()), f"checks that no step names ({page})"
+        assert {check.name for check in CHECKS if check.page == page} <= set().union(
+            *named.values()
+        ), f"checks that no step names ({page})"
 
 
 def test_a_claim_with_contradictory_hypotheses_is_found_out():
-    vacuous = Check("vacuous", "z3", "page", "label", "", "", lambda z3, sound: ([z3.Real("t") < 0, z3.Real("t") > 1], z3.BoolVal(False)))
+    vacuous = Check(
+        "vacuous",
+        "z3",
+        "page",
+        "label",
+        "",
+        "",
+        lambda z3, sound: ([z3.Real("t") < 0, z3.Real("t") > 1], z3.BoolVal(False)),
+    )
     assert vacuous.holds() and not vacuous.possible()
-    empty = Check("empty", "sympy", "page", "label", "", "", lambda sympy, sound: [(sympy.Symbol("a") - sympy.Symbol("a"), 0)])
+    empty = Check(
+        "empty",
+        "sympy",
+        "page",
+        "label",
+        "",
+        "",
+        lambda sympy, sound: [(sympy.Symbol("a") - sympy.Symbol("a"), 0)],
+    )
     assert empty.holds() and not empty.possible()
 
 
@@ -56,7 +81,13 @@ def test_a_false_claim_comes_with_the_numbers_that_refute_it():
 def test_an_open_question_is_an_error_not_a_verdict():
     def build(sympy, sound):
         x = sympy.Symbol("x")
-        return [(sympy.Function("u")(x) * 0 + sympy.prod([x - sympy.Rational(number, 6) for number in (2, 3)]), 0)]
+        return [
+            (
+                sympy.Function("u")(x) * 0
+                + sympy.prod([x - sympy.Rational(number, 6) for number in (2, 3)]),
+                0,
+            )
+        ]
 
     with pytest.raises(ArithmeticError, match="sympy could not decide open"):
         Check("open", "sympy", "page", "label", "", "", build).decide()

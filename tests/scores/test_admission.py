@@ -63,7 +63,9 @@ ASKED = {
     "Cohen": lambda f, x: biased(CohenScore(f, 0.5, 50, generator()), x),
     "Gauss": lambda f, x: biased(GaussianScore(ProbabilityMargin(f), 0.5, 50, generator()), x),
     "normal": lambda f, x: NormalSmoothing(ProbabilityMargin(f), 0.5, 50, generator()).certify(x),
-    "normal, predicted": lambda f, x: NormalSmoothing(ProbabilityMargin(f), 0.5, 50, generator()).predict(x),
+    "normal, predicted": lambda f, x: NormalSmoothing(
+        ProbabilityMargin(f), 0.5, 50, generator()
+    ).predict(x),
     "classes": lambda f, x: two_classes(f, x).certify(x),
     "classes, predicted": lambda f, x: two_classes(f, x).predict(x),
 }
@@ -83,7 +85,10 @@ def test_chance_rows_and_detours_are_refused(name):
 
 
 @pytest.mark.parametrize("kind", ASKED)
-@pytest.mark.parametrize("name", ["training behind a lambda", "rand", "standardised by hand", "through NumPy and back to x"])
+@pytest.mark.parametrize(
+    "name",
+    ["training behind a lambda", "rand", "standardised by hand", "through NumPy and back to x"],
+)
 def test_every_kind_of_score_has_the_same_door(kind, name):
     case = (CHANCE | ROWS | DETOURS)[name]
     with pytest.raises(ValueError, match=rf"^function .*({case.names})"):
@@ -106,7 +111,9 @@ def test_scores_without_a_gradient_admit_kinks(kind, name):
 def test_kinks_are_refused_by_name_with_the_way_out(name):
     case, x = KINKS[name], KINKS[name].points()
     function = case.make()
-    with pytest.raises(ValueError, match=rf"^(gradient_lipschitz|function) .*({case.names})") as caught:
+    with pytest.raises(
+        ValueError, match=rf"^(gradient_lipschitz|function) .*({case.names})"
+    ) as caught:
         Score(function, ROOMY).smoothness(x)
     assert "assume_smooth=True" in str(caught.value)
     if name != "a branch":
@@ -174,16 +181,28 @@ PRECISION = {
     "single inside": (lambda: single(chain(nn.Tanh()).float()), torch.float32),
     "single and back": (lambda: rows(lambda x: x.float().double().sin()), torch.float32),
     "a step in single": (lambda: rows(lambda x: x + 1e-3 * x.float().sin()), torch.float32),
-    "single weights alone": (lambda: rows(lambda x: x * torch.tensor([0.1, 0.2, 0.3, 0.4]).double()), torch.float64),
-    "half constants alone": (lambda: rows(lambda x: x + torch.ones(4, dtype=torch.float16)), torch.float64),
+    "single weights alone": (
+        lambda: rows(lambda x: x * torch.tensor([0.1, 0.2, 0.3, 0.4]).double()),
+        torch.float64,
+    ),
+    "half constants alone": (
+        lambda: rows(lambda x: x + torch.ones(4, dtype=torch.float16)),
+        torch.float64,
+    ),
     "a module in single": (lambda: chain(nn.Tanh()).float(), torch.float32),
     "a module in bfloat16": (lambda: chain(nn.Tanh()).bfloat16(), torch.bfloat16),
     "half": (lambda: rows(lambda x: x.half().sin()), torch.float16),
     "bfloat16 and back": (lambda: rows(lambda x: x.bfloat16().double().sin()), torch.bfloat16),
     "autocast": (lambda: under_autocast(chain(nn.Tanh()).float()), torch.bfloat16),
     "eight bits": (lambda: rows(lambda x: x.to(torch.float8_e5m2).double()), torch.float8_e5m2),
-    "complex single": (lambda: rows(lambda x: torch.view_as_real(x.to(torch.complex64).exp()).sum(-1)), torch.float32),
-    "compiled single": (lambda: torch.compile(single(chain(nn.Tanh()).float()), backend="aot_eager"), torch.float32),
+    "complex single": (
+        lambda: rows(lambda x: torch.view_as_real(x.to(torch.complex64).exp()).sum(-1)),
+        torch.float32,
+    ),
+    "compiled single": (
+        lambda: torch.compile(single(chain(nn.Tanh()).float()), backend="aot_eager"),
+        torch.float32,
+    ),
     "vmap of single": (lambda: torch.func.vmap(lambda row: row.float().sin().sum()), torch.float32),
 }
 
@@ -209,7 +228,10 @@ def test_half_types_need_a_rounding_in_certificates(kind, name):
 @pytest.mark.parametrize("kind", [Score, LipschitzScore])
 def test_the_allowance_follows_what_was_observed(kind):
     x = Case(None).points()
-    for function, share in ((chain(nn.Tanh()), "1e-10"), (single(chain(nn.Tanh()).float()), "0.0001")):
+    for function, share in (
+        (chain(nn.Tanh()), "1e-10"),
+        (single(chain(nn.Tanh()).float()), "0.0001"),
+    ):
         assert re.search(rf"at most {share}\b", biased(kind(function, 50.0), x).assumption)
     given = kind(rows(lambda z: z.bfloat16().sin()), 50.0, rounding=0.25)
     assert "0.25" in biased(given, x).assumption
@@ -224,7 +246,9 @@ def test_single_precision_behind_a_lambda_was_certified_falsely():
         score = LipschitzScore(lambda z: (z.float() + 8 - 8).double().sum(1) - 3e-7, 1.0, **options)
         model = LocallyBiased(score, NearestNeighborOracle([[1.0]], [1]), 0.0)
         certificate = model.certify(torch.cat([x, x + 1]))
-        moved = [torch.cat([x, x + 1]) + step * certificate.radius[:, None] for step in (-0.999, 0.999)]
+        moved = [
+            torch.cat([x, x + 1]) + step * certificate.radius[:, None] for step in (-0.999, 0.999)
+        ]
         changed = torch.stack([model.predict(z) != certificate.prediction for z in moved]).any(0)
         broken[name] = int((changed & (certificate.radius > 0)).sum())
         assert (certificate.radius[len(x) :] > 0.9).all()

@@ -43,7 +43,12 @@ def test_the_safe_lower_bound_is_clopper_pearsons_from_below(tail):
 
 def test_the_interval_is_that_of_clopper_and_pearson_and_never_nan():
     low, high = cohen_interval(torch.tensor([0, 1, 50, 99, 100]), 100, 0.7, 0.99)
-    assert low[0] == -math.inf and high[4] == math.inf and torch.isfinite(low[1:]).all() and torch.isfinite(high[:4]).all()
+    assert (
+        low[0] == -math.inf
+        and high[4] == math.inf
+        and torch.isfinite(low[1:]).all()
+        and torch.isfinite(high[:4]).all()
+    )
     for i, k in enumerate((0, 1, 50, 99, 100)):
         expected = 0.7 * normal.ppf(clopper_pearson(k, 100, 0.99))
         np.testing.assert_allclose([low[i], high[i]], expected, rtol=1e-8)
@@ -55,27 +60,48 @@ def test_the_interval_is_that_of_clopper_and_pearson_and_never_nan():
 def test_alpha_zero_is_the_certificate_of_cohen_et_al(label):
     counts, near = torch.arange(0, 1001, 50), torch.zeros(21, dtype=torch.float64)
     certificate = cohen_certificate(counts, 1000, 0.5, torch.full((21,), label), near, 0.0, 0.99)
-    for k, prediction, radius in zip(counts.tolist(), certificate.prediction.tolist(), certificate.radius.tolist(), strict=True):
+    for k, prediction, radius in zip(
+        counts.tolist(), certificate.prediction.tolist(), certificate.radius.tolist(), strict=True
+    ):
         lower, upper = clopper_pearson(k, 1000, 0.99)
         expected = 0.5 * max(normal.ppf(lower), -normal.ppf(upper))
         assert prediction == (1 if lower > 0.5 else -1 if upper < 0.5 else 0)
         assert radius == pytest.approx(max(expected, 0), rel=1e-8) and radius <= max(expected, 0)
-    assert (certificate.kind, certificate.confidence, certificate.source, certificate.norm) == ("probabilistic", 0.99, "Theorem H (Cohen's score)", L2)
+    assert (certificate.kind, certificate.confidence, certificate.source, certificate.norm) == (
+        "probabilistic",
+        0.99,
+        "Theorem H (Cohen's score)",
+        L2,
+    )
 
 
 def test_it_certifies_where_cohen_abstains_and_where_the_base_is_wrong():
     counts, far = torch.tensor([500, 450, 100]), torch.full((3,), math.inf, dtype=torch.float64)
-    plain, biased = (cohen_certificate(counts, 1000, 1.0, [1, 1, 1], far, alpha) for alpha in (0.0, 1.0))
+    plain, biased = (
+        cohen_certificate(counts, 1000, 1.0, [1, 1, 1], far, alpha) for alpha in (0.0, 1.0)
+    )
     assert plain.prediction.tolist() == [0, 0 if plain.prediction[1] == 0 else -1, -1]
     low = cohen_interval(counts, 1000, 1.0)[0]
-    assert biased.prediction.tolist() == [1, 1, 0 if low[2] + 1 <= 0 <= cohen_interval(counts, 1000, 1.0)[1][2] + 1 else -1]
+    assert biased.prediction.tolist() == [
+        1,
+        1,
+        0 if low[2] + 1 <= 0 <= cohen_interval(counts, 1000, 1.0)[1][2] + 1 else -1,
+    ]
     torch.testing.assert_close(biased.radius[:2], low[:2] + 1, rtol=1e-10, atol=0)
 
 
 def test_the_radius_of_cohens_score_is_theorem_h():
     low = cohen_interval(torch.tensor([990]), 1000, 1.0)[0].item()
-    for neighbor, label, expected in ((9.0, 1, low + 0.5), (1.7, 1, 1.7), (0.1, 1, low - 0.5), (9.0, -1, low - 0.5), (0.1, -1, low - 0.5)):
-        assert cohen_certificate([990], 1000, 1.0, [label], [neighbor], 0.5).radius.item() == pytest.approx(expected, rel=1e-10)
+    for neighbor, label, expected in (
+        (9.0, 1, low + 0.5),
+        (1.7, 1, 1.7),
+        (0.1, 1, low - 0.5),
+        (9.0, -1, low - 0.5),
+        (0.1, -1, low - 0.5),
+    ):
+        assert cohen_certificate(
+            [990], 1000, 1.0, [label], [neighbor], 0.5
+        ).radius.item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_an_unknown_end_gives_no_radius_and_no_nan():
@@ -89,8 +115,12 @@ def test_an_unknown_end_gives_no_radius_and_no_nan():
 def test_counts_estimate_the_probability_of_a_half_space(kind, rng):
     w, x = np.array([0.6, -0.8]), rng.normal(size=(6, 2))
     weight = torch.from_numpy(w)
-    base = {"callable": lambda z: z @ weight + 0.1, "linear": LinearScore(w, 0.1), "margin": ProbabilityMargin(lambda z: z @ weight + 0.1),
-            "steps": lambda z: ((z @ weight + 0.1) >= 0).double() - 0.5}[kind]
+    base = {
+        "callable": lambda z: z @ weight + 0.1,
+        "linear": LinearScore(w, 0.1),
+        "margin": ProbabilityMargin(lambda z: z @ weight + 0.1),
+        "steps": lambda z: ((z @ weight + 0.1) >= 0).double() - 0.5,
+    }[kind]
     score = CohenScore(base, 0.8, 20_000, torch.Generator().manual_seed(1))
     truth = normal.cdf((x @ w + 0.1) / 0.8)
     np.testing.assert_allclose(score.counts(x) / 20_000, truth, atol=5 * 0.5 / math.sqrt(20_000))
@@ -103,7 +133,12 @@ def test_the_score_zero_counts_as_plus_one():
 
 
 def test_draws_repeat_themselves_and_stay_in_bounded_memory(open_door, monkeypatch):
-    first, again = (CohenScore(lambda z: z[:, 0], 0.5, 500, torch.Generator().manual_seed(3)).counts(np.ones((4, 2))) for _ in range(2))
+    first, again = (
+        CohenScore(lambda z: z[:, 0], 0.5, 500, torch.Generator().manual_seed(3)).counts(
+            np.ones((4, 2))
+        )
+        for _ in range(2)
+    )
     assert torch.equal(first, again)
     monkeypatch.setattr(lbrs.montecarlo, "ELEMENTS", 100)
     seen = []
@@ -114,18 +149,33 @@ def test_draws_repeat_themselves_and_stay_in_bounded_memory(open_door, monkeypat
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.5])
 def test_certificates_of_cohens_score_fail_at_most_as_often_as_stated(rng, alpha):
     """A half-space: h(x) = w^T x + b exactly for |w| = 1, so that the smoothed classifier is known everywhere."""
-    weight, x, confidence = torch.tensor([0.6, -0.8], dtype=torch.float64), torch.from_numpy(rng.normal(size=(300, 2))), 0.9
+    weight, x, confidence = (
+        torch.tensor([0.6, -0.8], dtype=torch.float64),
+        torch.from_numpy(rng.normal(size=(300, 2))),
+        0.9,
+    )
     oracle = NearestNeighborOracle(rng.normal(size=(6, 2)), [1, -1, 1, -1, 1, -1])
     truth = LocallyBiased(LipschitzScore(lambda z: z @ weight + 0.2, 1.0), oracle, alpha)
-    model = LocallyBiased(CohenScore(lambda z: z @ weight + 0.2, 0.7, 300, torch.Generator().manual_seed(0)), oracle, alpha)
+    model = LocallyBiased(
+        CohenScore(lambda z: z @ weight + 0.2, 0.7, 300, torch.Generator().manual_seed(0)),
+        oracle,
+        alpha,
+    )
     certificate = model.certify(x, confidence=confidence)
     sure = ~certificate.abstains
     wrong = sure & (truth.predict(x) != certificate.prediction)
-    direction = torch.cat([torch.from_numpy(rng.normal(size=(40, 300, 2))), -weight * torch.where(sure, certificate.prediction, 1.0)[None, :, None]])
+    direction = torch.cat(
+        [
+            torch.from_numpy(rng.normal(size=(40, 300, 2))),
+            -weight * torch.where(sure, certificate.prediction, 1.0)[None, :, None],
+        ]
+    )
     direction = torch.cat([direction, (oracle.points[:, None] - x)])
     direction = direction / L2(direction)[..., None]
     z = x + direction * (certificate.radius * (1 - 1e-9))[:, None]
-    wrong |= sure & (truth.predict(z.flatten(0, 1)).reshape(len(z), -1) != certificate.prediction).any(0)
+    wrong |= sure & (
+        truth.predict(z.flatten(0, 1)).reshape(len(z), -1) != certificate.prediction
+    ).any(0)
     assert sure.sum() > 200 and wrong.sum() <= binom.ppf(1 - 1e-6, 300, 1 - confidence)
     assert (certificate.radius > 0.1).sum() > 100
 
@@ -140,30 +190,36 @@ def test_one_set_of_counts_serves_all_alphas_at_once():
         for label in (one, -one):
             certificate = cohen_certificate(counts, 400, 1.0, label, far, alpha, confidence)
             truth = h + alpha * label
-            false |= (certificate.prediction != 0) & ((certificate.prediction != truth.sign()) | (certificate.radius > truth.abs() + 1e-12))
+            false |= (certificate.prediction != 0) & (
+                (certificate.prediction != truth.sign())
+                | (certificate.radius > truth.abs() + 1e-12)
+            )
     assert 0 < false.sum() <= binom.ppf(1 - 1e-6, 2000, 1 - confidence)
 
 
-@pytest.mark.parametrize(("argument", "call"), [
-    ("bound", lambda: LocallyBiased(COHEN, ORACLE, 1.0).certify([[0.0]], bound="paper")),
-    ("norm", lambda: LocallyBiased(COHEN, ORACLE, 1.0, LINF)),
-    ("norm", lambda: LocallyBiased(COHEN, ORACLE, 1.0, L1)),
-    ("confidence", lambda: LocallyBiased(COHEN, ORACLE, 1.0).certify([[0.0]], confidence=1)),
-    ("sigma", lambda: CohenScore(torch.sin, 0.0)),
-    ("samples", lambda: CohenScore(torch.sin, 1.0, 0)),
-    ("generator", lambda: CohenScore(torch.sin, 1.0, 10, 0)),
-    ("score", lambda: CohenScore(3.0, 1.0)),
-    ("score", lambda: CohenScore(COHEN, 1.0)),
-    ("confidence", lambda: COHEN.interval([[0.0]], 1.5)),
-    ("model", lambda: verify(LocallyBiased(COHEN, ORACLE, 1.0), [[0.0]], None)),
-    ("counts", lambda: cohen_certificate([3], 2, 1.0, [1], [1.0], 0.0)),
-    ("counts", lambda: cohen_certificate([0.5], 2, 1.0, [1], [1.0], 0.0)),
-    ("label", lambda: cohen_certificate([1], 2, 1.0, [0], [1.0], 0.0)),
-    ("neighbor", lambda: cohen_certificate([1], 2, 1.0, [1], [-1.0], 0.0)),
-    ("neighbor", lambda: cohen_certificate([1], 2, 1.0, [1], [1.0, 2.0], 0.0)),
-    ("alpha", lambda: cohen_certificate([1], 2, 1.0, [1], [1.0], -1.0)),
-    ("score", lambda: COHEN.value_and_gradient([[0.0]])),
-])
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("bound", lambda: LocallyBiased(COHEN, ORACLE, 1.0).certify([[0.0]], bound="paper")),
+        ("norm", lambda: LocallyBiased(COHEN, ORACLE, 1.0, LINF)),
+        ("norm", lambda: LocallyBiased(COHEN, ORACLE, 1.0, L1)),
+        ("confidence", lambda: LocallyBiased(COHEN, ORACLE, 1.0).certify([[0.0]], confidence=1)),
+        ("sigma", lambda: CohenScore(torch.sin, 0.0)),
+        ("samples", lambda: CohenScore(torch.sin, 1.0, 0)),
+        ("generator", lambda: CohenScore(torch.sin, 1.0, 10, 0)),
+        ("score", lambda: CohenScore(3.0, 1.0)),
+        ("score", lambda: CohenScore(COHEN, 1.0)),
+        ("confidence", lambda: COHEN.interval([[0.0]], 1.5)),
+        ("model", lambda: verify(LocallyBiased(COHEN, ORACLE, 1.0), [[0.0]], None)),
+        ("counts", lambda: cohen_certificate([3], 2, 1.0, [1], [1.0], 0.0)),
+        ("counts", lambda: cohen_certificate([0.5], 2, 1.0, [1], [1.0], 0.0)),
+        ("label", lambda: cohen_certificate([1], 2, 1.0, [0], [1.0], 0.0)),
+        ("neighbor", lambda: cohen_certificate([1], 2, 1.0, [1], [-1.0], 0.0)),
+        ("neighbor", lambda: cohen_certificate([1], 2, 1.0, [1], [1.0, 2.0], 0.0)),
+        ("alpha", lambda: cohen_certificate([1], 2, 1.0, [1], [1.0], -1.0)),
+        ("score", lambda: COHEN.value_and_gradient([[0.0]])),
+    ],
+)
 def test_a_bad_argument_is_refused_by_name(argument, call):
     with pytest.raises((ValueError, TypeError)) as caught:
         call()

@@ -17,10 +17,26 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build/html"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PROGRAMS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE, SETTLED = 120_000, 400  # milliseconds; the second is what the theme takes to notice a new width
+PATIENCE, SETTLED = (
+    120_000,
+    400,
+)  # milliseconds; the second is what the theme takes to notice a new width
 STATE = """() => ({
   raw: [...document.querySelectorAll('.math')].filter(math => !math.querySelector('mjx-container')).map(math => math.textContent.slice(0, 80)),
   errors: [...document.querySelectorAll('mjx-merror')].map(error => error.textContent),
@@ -30,7 +46,9 @@ STATE = """() => ({
   unnamed: [...document.querySelectorAll('article a[href]')].filter(link => !link.textContent.trim() && !link.querySelector('img, svg, [aria-label]')
     && !link.getAttribute('aria-label')).map(link => link.outerHTML.slice(0, 200)),
 })"""
-LOADED = """() => window.MathJax?.startup?.promise !== undefined || !document.querySelector('.math')"""
+LOADED = (
+    """() => window.MathJax?.startup?.promise !== undefined || !document.querySelector('.math')"""
+)
 AXE = """async only => (await axe.run('article', {preload: false, resultTypes: ['violations'], rules: {region: {enabled: false}},
   ...(only ? {runOnly: only} : {})})).violations.flatMap(found => found.nodes
   .filter(node => found.id !== 'empty-table-header' || !document.querySelector(node.target[0]).querySelector('mjx-assistive-mml'))
@@ -47,7 +65,12 @@ pytestmark = pytest.mark.site
 
 def listed(entry: dict) -> list[str]:
     """The pages in a table of contents or in a part of one."""
-    below = [page for key in ("parts", "chapters", "sections") for part in entry.get(key, ()) for page in listed(part)]
+    below = [
+        page
+        for key in ("parts", "chapters", "sections")
+        for part in entry.get(key, ())
+        for page in listed(part)
+    ]
     return [entry[key] for key in ("root", "file") if key in entry] + below
 
 
@@ -106,14 +129,33 @@ def opened(browser, address) -> Callable[[str], tuple[Page, list[str]]]:
 
     def opened(path: str) -> tuple[Page, list[str]]:
         page, complaints = context.new_page(), []
-        page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(f"{message.type}: {message.text}"))
+        page.on(
+            "console",
+            lambda message: (
+                message.type in ("error", "warning")
+                and complaints.append(f"{message.type}: {message.text}")
+            ),
+        )
         page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
         page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        page.on("response", lambda response: response.status >= 400 and complaints.append(f"{response.status}: {response.url}"))
-        page.on("request", lambda request: request.url.startswith((address, "data:", "blob:")) or complaints.append(f"remote: {request.url}"))
+        page.on(
+            "response",
+            lambda response: (
+                response.status >= 400 and complaints.append(f"{response.status}: {response.url}")
+            ),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith((address, "data:", "blob:"))
+                or complaints.append(f"remote: {request.url}")
+            ),
+        )
         page.goto(address + path, wait_until="load")
         page.wait_for_function(LOADED)
-        page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }")
+        page.evaluate(
+            "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }"
+        )
         return page, complaints
 
     yield opened
@@ -127,7 +169,9 @@ def seen(opened) -> Callable[[str], Seen]:
     @functools.cache
     def seen(name: str) -> Seen:
         page, complaints = opened(f"{name}.html")
-        page.evaluate("() => document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager')")
+        page.evaluate(
+            "() => document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager')"
+        )
         page.wait_for_function("() => [...document.images].every(image => image.complete)")
         page.add_style_tag(content="* { transition: none !important; animation: none !important }")
         page.evaluate(AXE_FILE_PATH.read_text())
@@ -135,10 +179,18 @@ def seen(opened) -> Callable[[str], Seen]:
         for theme, size, rules in (("light", WIDE, None), ("dark", NARROW, CHANGED)):
             page.set_viewport_size(size)
             page.wait_for_timeout(SETTLED)
-            page.evaluate("theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme)
-            barriers += [f"{theme}, {size['width']} pixels: {found}" for found in page.evaluate(AXE, rules)]
+            page.evaluate(
+                "theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})",
+                theme,
+            )
+            barriers += [
+                f"{theme}, {size['width']} pixels: {found}" for found in page.evaluate(AXE, rules)
+            ]
         for theme in ("dark", "light"):
-            page.evaluate("theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme)
+            page.evaluate(
+                "theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})",
+                theme,
+            )
             overflow += [f"{theme}: {found}" for found in page.evaluate(OVERFLOW)]
         page.close()
         return Seen(state, complaints, barriers, overflow)
@@ -186,7 +238,11 @@ def test_links_and_references_resolve(seen, address, name):
         if not url.startswith(address):
             continue
         known = path.removesuffix(".html") in CONTENTS
-        if not (SITE / path).exists() or (fragment and known and unquote(fragment) not in seen(path.removesuffix(".html")).state["ids"]):
+        if not (SITE / path).exists() or (
+            fragment
+            and known
+            and unquote(fragment) not in seen(path.removesuffix(".html")).state["ids"]
+        ):
             lost.append(link)
     assert not lost, "\n".join(lost)
 
@@ -196,7 +252,12 @@ def test_the_search_finds_theorem_6(opened, address):
     results = page.locator("#search-results ul.search > li > a")
     expect(page.locator("#search-results h2")).to_have_text("Search Results")
     expect(page.locator("#search-results .search-summary")).to_contain_text("found")
-    found = {urldefrag(results.nth(place).evaluate("link => link.href"))[0].removeprefix(address).split("?")[0] for place in range(results.count())}
+    found = {
+        urldefrag(results.nth(place).evaluate("link => link.href"))[0]
+        .removeprefix(address)
+        .split("?")[0]
+        for place in range(results.count())
+    }
     assert "book/linear.html" in found
     assert not complaints
     page.close()
@@ -204,7 +265,11 @@ def test_the_search_finds_theorem_6(opened, address):
 
 def test_the_slider_changes_the_picture(opened):
     page, complaints = opened("book/interactive.html")
-    slider, image, told = page.locator("figure input[type=range]"), page.locator("figure .lbrs-frame"), page.locator("figure output")
+    slider, image, told = (
+        page.locator("figure input[type=range]"),
+        page.locator("figure .lbrs-frame"),
+        page.locator("figure output"),
+    )
 
     def shown() -> tuple[str, str, str]:
         return image.get_attribute("src"), image.get_attribute("alt"), told.inner_text()
@@ -216,7 +281,12 @@ def test_the_slider_changes_the_picture(opened):
     page.keyboard.press("End")
     last = shown()
     assert all(len(set(values)) == 3 for values in zip(first, second, last, strict=True))
-    assert page.evaluate("() => { const image = document.querySelector('figure .lbrs-frame'); return image.decode().then(() => image.naturalWidth) }") > 0
+    assert (
+        page.evaluate(
+            "() => { const image = document.querySelector('figure .lbrs-frame'); return image.decode().then(() => image.naturalWidth) }"
+        )
+        > 0
+    )
     page.keyboard.press("Home")
     assert shown() == first
     assert not complaints

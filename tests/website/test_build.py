@@ -27,7 +27,11 @@ STATE = 'state = {"run": run, "rerun": True, "reason": ""}\nOutcome()'
 def text(parameters: str = PARAMETERS, state: str = STATE, last: str = "print(points)") -> str:
     """A notebook of three cells."""
     cells = (f":tags: [parameters]\n\n{parameters}", f"{SHOW}{state}", last)
-    return FRONT + "\n# A tiny experiment\n" + "".join(f"\n```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells)
+    return (
+        FRONT
+        + "\n# A tiny experiment\n"
+        + "".join(f"\n```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells)
+    )
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def project(tmp_path: Path) -> Path:
         "book/intro.md": "# The page\n\nOne over $\\sigma$.\n",
         "_toc.yml": "format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/tiny\n",
         "_config.yml": 'title: Tiny\nexecute: {execute_notebooks: "off"}\n'
-                       "sphinx: {config: {suppress_warnings: [myst.domains, mystnb.unknown_mime_type]}}\n",
+        "sphinx: {config: {suppress_warnings: [myst.domains, mystnb.unknown_mime_type]}}\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -56,10 +60,18 @@ def staged(project: Path) -> Path:
 
 def pretend(project: Path, rerun: bool = True, **given) -> None:
     """Stage what an execution of `tiny` at its present state would stage, without a kernel."""
-    job = build.job_of(project, runs.load_runs(project)["tiny"], **({"profile": "quick", "seed": 0, "device": "auto"} | given))
+    job = build.job_of(
+        project,
+        runs.load_runs(project)["tiny"],
+        **({"profile": "quick", "seed": 0, "device": "auto"} | given),
+    )
     told = {"run": "tiny", "rerun": rerun, "reason": "" if rerun else "no data"}
-    notebook = new_notebook(cells=[new_code_cell(outputs=[new_output("display_data", {runs.OUTCOME: told})])])
-    notebook.metadata["lbrs"] = {key: job.parameters[key] for key in ("run", "profile", "seed", "device")} | {"fingerprint": job.fingerprint}
+    notebook = new_notebook(
+        cells=[new_code_cell(outputs=[new_output("display_data", {runs.OUTCOME: told})])]
+    )
+    notebook.metadata["lbrs"] = {
+        key: job.parameters[key] for key in ("run", "profile", "seed", "device")
+    } | {"fingerprint": job.fingerprint}
     job.target.parent.mkdir(parents=True, exist_ok=True)
     job.target.write_text(json.dumps(notebook))
 
@@ -67,22 +79,49 @@ def pretend(project: Path, rerun: bool = True, **given) -> None:
 def test_runs_are_read_in_order_with_their_overrides(project):
     run = runs.load_runs(project)["tiny"]
     assert run == Run("tiny", "tiny.md", {}, {"quick": {"points": 2}, "paper": {}})
-    assert run.given("quick", 4, "cpu") == {"run": "tiny", "profile": "quick", "seed": 4, "device": "cpu", "points": 2}
+    assert run.given("quick", 4, "cpu") == {
+        "run": "tiny",
+        "profile": "quick",
+        "seed": 4,
+        "device": "cpu",
+        "points": 2,
+    }
     with pytest.raises(ValueError, match="profile must be one of quick, paper, got 'fast'"):
         run.given("fast", 0, "cpu")
 
 
-@pytest.mark.parametrize(("entry", "told"), [
-    ("{source: tiny.md, profiles: {quick: {}, paper: {}}, sourse: x}", "run 'tiny': unknown key 'sourse'; allowed are title, source, parameters, profiles"),
-    ("{profiles: {quick: {}, paper: {}}}", "run 'tiny': source must name a text notebook"),
-    ("{source: other.md, profiles: {quick: {}, paper: {}}}", "source must name a text notebook in notebooks/, got 'other.md'"),
-    ("{source: tiny.md, profiles: {quick: {}}}", "profiles must hold quick and paper and nothing else"),
-    ("{source: tiny.md, profiles: {quick: {}, paper: {}, full: {}}}", "profiles must hold quick and paper and nothing else"),
-    ("{source: tiny.md, profiles: {quick: 3, paper: {}}}", "profiles.quick must map parameters to values, got 3"),
-    ("{source: tiny.md, parameters: {seed: 3}, profiles: {quick: {}, paper: {}}}", "parameters must not set 'seed'"),
-    ("[1, 2]", "must be a mapping with source and profiles"),
-    ("{", "notebooks/runs.yml cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (
+            "{source: tiny.md, profiles: {quick: {}, paper: {}}, sourse: x}",
+            "run 'tiny': unknown key 'sourse'; allowed are title, source, parameters, profiles",
+        ),
+        ("{profiles: {quick: {}, paper: {}}}", "run 'tiny': source must name a text notebook"),
+        (
+            "{source: other.md, profiles: {quick: {}, paper: {}}}",
+            "source must name a text notebook in notebooks/, got 'other.md'",
+        ),
+        (
+            "{source: tiny.md, profiles: {quick: {}}}",
+            "profiles must hold quick and paper and nothing else",
+        ),
+        (
+            "{source: tiny.md, profiles: {quick: {}, paper: {}, full: {}}}",
+            "profiles must hold quick and paper and nothing else",
+        ),
+        (
+            "{source: tiny.md, profiles: {quick: 3, paper: {}}}",
+            "profiles.quick must map parameters to values, got 3",
+        ),
+        (
+            "{source: tiny.md, parameters: {seed: 3}, profiles: {quick: {}, paper: {}}}",
+            "parameters must not set 'seed'",
+        ),
+        ("[1, 2]", "must be a mapping with source and profiles"),
+        ("{", "notebooks/runs.yml cannot be read"),
+    ],
+)
 def test_a_wrong_entry_names_file_run_and_key(project, entry, told):
     (project / "notebooks/runs.yml").write_text(f"tiny: {entry}\n")
     with pytest.raises(ValueError, match=r"notebooks/runs\.yml") as error:
@@ -90,7 +129,9 @@ def test_a_wrong_entry_names_file_run_and_key(project, entry, told):
     assert told in str(error.value)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "tiny", "Big Name: {source: tiny.md, profiles: {quick: {}, paper: {}}}"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "tiny", "Big Name: {source: tiny.md, profiles: {quick: {}, paper: {}}}"]
+)
 def test_a_list_of_runs_that_is_none_is_refused(project, content):
     (project / "notebooks/runs.yml").write_text(content)
     with pytest.raises(ValueError, match=r"notebooks/runs\.yml"):
@@ -98,22 +139,58 @@ def test_a_list_of_runs_that_is_none_is_refused(project, content):
 
 
 def cells(parameters: str, *others: str) -> list:
-    return [new_code_cell(parameters, metadata={"tags": ["parameters"]}), *map(new_code_cell, others)]
+    return [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        *map(new_code_cell, others),
+    ]
 
 
-@pytest.mark.parametrize(("parameters", "other", "given", "told"), [
-    ("points = 3", "points", {"pionts": 4}, "x.md: unknown parameter 'pionts'; allowed are points"),
-    ("points = 3\nseed = 0", "print(points)", {}, "x.md: parameter 'seed' is defined but no later cell reads it"),
-    ("points = 3", "points = 4", {}, "parameter 'points' is defined but no later cell reads it"),
-    ("points = 3", "points", {"points": 3.5}, "parameter 'points' must be of the kind of its default 3 (int), got 3.5 (float)"),
-    ("points = 3", "points", {"points": True}, "got True (bool)"),
-    ("points = 3", "points", {"points": "3"}, "got '3' (str)"),
-    ("radii = [0.5]", "radii", {"radii": [1, "2"]}, "parameter 'radii' must be of the kind"),
-    ("radii = [0.5]", "radii", {"radii": 1.0}, "parameter 'radii' must be of the kind"),
-    ("points = 3 * 4", "points", {}, "the parameters cell must hold plain literals such as points = 300 only, got 'points = 3 * 4'"),
-    ("import os", "os", {}, "the parameters cell must hold plain literals"),
-    ("points = 3", "%matplotlib inline", {}, "x.md: a code cell must be plain Python, got '%matplotlib inline'"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "other", "given", "told"),
+    [
+        (
+            "points = 3",
+            "points",
+            {"pionts": 4},
+            "x.md: unknown parameter 'pionts'; allowed are points",
+        ),
+        (
+            "points = 3\nseed = 0",
+            "print(points)",
+            {},
+            "x.md: parameter 'seed' is defined but no later cell reads it",
+        ),
+        (
+            "points = 3",
+            "points = 4",
+            {},
+            "parameter 'points' is defined but no later cell reads it",
+        ),
+        (
+            "points = 3",
+            "points",
+            {"points": 3.5},
+            "parameter 'points' must be of the kind of its default 3 (int), got 3.5 (float)",
+        ),
+        ("points = 3", "points", {"points": True}, "got True (bool)"),
+        ("points = 3", "points", {"points": "3"}, "got '3' (str)"),
+        ("radii = [0.5]", "radii", {"radii": [1, "2"]}, "parameter 'radii' must be of the kind"),
+        ("radii = [0.5]", "radii", {"radii": 1.0}, "parameter 'radii' must be of the kind"),
+        (
+            "points = 3 * 4",
+            "points",
+            {},
+            "the parameters cell must hold plain literals such as points = 300 only, got 'points = 3 * 4'",
+        ),
+        ("import os", "os", {}, "the parameters cell must hold plain literals"),
+        (
+            "points = 3",
+            "%matplotlib inline",
+            {},
+            "x.md: a code cell must be plain Python, got '%matplotlib inline'",
+        ),
+    ],
+)
 def test_parameters_that_do_not_fit_are_refused(parameters, other, given, told):
     with pytest.raises(ValueError, match=r"x\.md") as error:
         runs.check_parameters("x.md", cells(parameters, other), given)
@@ -122,25 +199,37 @@ def test_parameters_that_do_not_fit_are_refused(parameters, other, given, told):
 
 def test_parameters_that_fit_pass():
     given = {"scale": 2, "radii": [1, 2.5], "names": ["a"]}
-    runs.check_parameters("x.md", cells("scale = 1.0\nradii = [0.5]\nnames = []", "def f():\n    return scale, radii, names"), given)
+    runs.check_parameters(
+        "x.md",
+        cells("scale = 1.0\nradii = [0.5]\nnames = []", "def f():\n    return scale, radii, names"),
+        given,
+    )
     assert given["scale"] == 2
 
 
 @pytest.mark.parametrize("tagged", [(), (1,), (0, 1)])
 def test_the_first_code_cell_alone_holds_the_parameters(tagged):
-    made = [new_code_cell(f"x = {place}", metadata={"tags": ["parameters"] if place in tagged else []}) for place in (0, 1)]
-    with pytest.raises(ValueError, match="the first code cell, and no other, must be tagged 'parameters'"):
+    made = [
+        new_code_cell(f"x = {place}", metadata={"tags": ["parameters"] if place in tagged else []})
+        for place in (0, 1)
+    ]
+    with pytest.raises(
+        ValueError, match="the first code cell, and no other, must be tagged 'parameters'"
+    ):
         runs.check_parameters("x.md", made, {})
 
 
-@pytest.mark.parametrize(("told", "complaint"), [
-    ([], "exactly one object .* got 0"),
-    ([{"run": "a", "rerun": True, "reason": ""}] * 2, "exactly one object .* got 2"),
-    ([{"run": "a", "rerun": 1, "reason": ""}], "an outcome must be"),
-    ([{"run": "a", "rerun": True}], "an outcome must be"),
-    (["done"], "an outcome must be"),
-    ([{"run": "a", "rerun": False, "reason": ""}], "must give its reason"),
-])
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        ([], "exactly one object .* got 0"),
+        ([{"run": "a", "rerun": True, "reason": ""}] * 2, "exactly one object .* got 2"),
+        ([{"run": "a", "rerun": 1, "reason": ""}], "an outcome must be"),
+        ([{"run": "a", "rerun": True}], "an outcome must be"),
+        (["done"], "an outcome must be"),
+        ([{"run": "a", "rerun": False, "reason": ""}], "must give its reason"),
+    ],
+)
 def test_an_outcome_that_says_too_little_is_an_error(told, complaint):
     outputs = [new_output("display_data", {runs.OUTCOME: state}) for state in told]
     with pytest.raises(BookError, match=complaint):
@@ -156,10 +245,16 @@ def test_two_executions_give_the_same_bytes_and_are_not_stale(project):
     assert staged(project).read_bytes() == first
     notebook = json.loads(first)
     assert notebook["metadata"].keys() == {"kernelspec", "language_info", "lbrs"}
-    assert {key: notebook["metadata"]["lbrs"][key] for key in ("run", "profile", "seed", "device")} == {
-        "run": "tiny", "profile": "quick", "seed": 5, "device": "cpu"}
+    assert {
+        key: notebook["metadata"]["lbrs"][key] for key in ("run", "profile", "seed", "device")
+    } == {"run": "tiny", "profile": "quick", "seed": 5, "device": "cpu"}
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert [cell["metadata"].get("tags", []) for cell in code] == [["parameters", "remove-cell"], ["injected-parameters", "remove-cell"], [], []]
+    assert [cell["metadata"].get("tags", []) for cell in code] == [
+        ["parameters", "remove-cell"],
+        ["injected-parameters", "remove-cell"],
+        [],
+        [],
+    ]
     assert all(cell["metadata"].keys() <= {"tags"} for cell in code)
     assert code[2]["outputs"][0]["data"]["text/plain"] == ["quick 5 cpu 2.0"]
     assert code[3]["outputs"][0]["text"] == ["2\n"]
@@ -168,12 +263,19 @@ def test_two_executions_give_the_same_bytes_and_are_not_stale(project):
 def test_what_an_execution_depends_on_makes_it_stale(project, monkeypatch):
     pretend(project)
     assert not build.stale(project)
-    for change in (lambda: (project / "notebooks/tiny.md").write_text(text(last="print(points + 1)")),
-                   lambda: (project / "notebooks/runs.yml").write_text("tiny: {source: tiny.md, profiles: {quick: {points: 9}, paper: {}}}"),
-                   lambda: monkeypatch.setattr(build, "sources_hash", lambda: "other"),
-                   lambda: ((project / "book/records").mkdir(), (project / "book/records/tiny-paper-0.json").write_text("{}")),
-                   lambda: staged(project).write_text("{half"),
-                   lambda: staged(project).unlink()):
+    for change in (
+        lambda: (project / "notebooks/tiny.md").write_text(text(last="print(points + 1)")),
+        lambda: (project / "notebooks/runs.yml").write_text(
+            "tiny: {source: tiny.md, profiles: {quick: {points: 9}, paper: {}}}"
+        ),
+        lambda: monkeypatch.setattr(build, "sources_hash", lambda: "other"),
+        lambda: (
+            (project / "book/records").mkdir(),
+            (project / "book/records/tiny-paper-0.json").write_text("{}"),
+        ),
+        lambda: staged(project).write_text("{half"),
+        lambda: staged(project).unlink(),
+    ):
         change()
         assert [job.name for job in build.stale(project)] == ["tiny"]
         pretend(project)
@@ -182,11 +284,19 @@ def test_what_an_execution_depends_on_makes_it_stale(project, monkeypatch):
 
 def test_a_stale_run_is_asked_for_as_it_was_executed_last(project):
     (job,) = build.stale(project)
-    assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == ("quick", 0, "auto")
+    assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == (
+        "quick",
+        0,
+        "auto",
+    )
     pretend(project, profile="paper", seed=7, device="cpu")
     (project / "notebooks/tiny.md").write_text(text(last="points"))
     (job,) = build.stale(project)
-    assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == ("paper", 7, "cpu")
+    assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == (
+        "paper",
+        7,
+        "cpu",
+    )
 
 
 def test_a_run_that_showed_the_published_record_is_asked_for_again(project):
@@ -194,14 +304,39 @@ def test_a_run_that_showed_the_published_record_is_asked_for_again(project):
     assert [job.name for job in build.stale(project)] == ["tiny"]
 
 
-@pytest.mark.parametrize(("notebook", "error", "why"), [
-    (text(last='print(points)\nraise RuntimeError("first\\nthe reason")'), BookError, "the reason"),
-    (text(state='state = {"run": run, "rerun": True, "reason": ""}'), BookError, "exactly one object"),
-    (text(state=STATE.replace('"run": run', '"run": run and "huge"')), BookError, "tells the outcome of run 'huge', but it was executed as 'tiny'"),
-    (text(last="import time\nprint(points)\ntime.sleep(60)"), BookError, "a cell took longer than 2 s and was stopped"),
-    (text(parameters=PARAMETERS + "\nspare = 1"), ValueError, "parameter 'spare' is defined but no later cell reads it"),
-])
-def test_a_failure_says_why_and_leaves_the_staged_notebook_as_it_was(project, monkeypatch, notebook, error, why):
+@pytest.mark.parametrize(
+    ("notebook", "error", "why"),
+    [
+        (
+            text(last='print(points)\nraise RuntimeError("first\\nthe reason")'),
+            BookError,
+            "the reason",
+        ),
+        (
+            text(state='state = {"run": run, "rerun": True, "reason": ""}'),
+            BookError,
+            "exactly one object",
+        ),
+        (
+            text(state=STATE.replace('"run": run', '"run": run and "huge"')),
+            BookError,
+            "tells the outcome of run 'huge', but it was executed as 'tiny'",
+        ),
+        (
+            text(last="import time\nprint(points)\ntime.sleep(60)"),
+            BookError,
+            "a cell took longer than 2 s and was stopped",
+        ),
+        (
+            text(parameters=PARAMETERS + "\nspare = 1"),
+            ValueError,
+            "parameter 'spare' is defined but no later cell reads it",
+        ),
+    ],
+)
+def test_a_failure_says_why_and_leaves_the_staged_notebook_as_it_was(
+    project, monkeypatch, notebook, error, why
+):
     pretend(project)
     before = staged(project).read_bytes()
     (project / "notebooks/tiny.md").write_text(notebook)
@@ -216,7 +351,10 @@ def test_a_failure_says_why_and_leaves_the_staged_notebook_as_it_was(project, mo
 
 def test_the_whole_error_of_a_cell_is_logged_without_colours(project):
     (project / "notebooks/tiny.md").write_text(text(last="print(points)\n1 / 0"))
-    with pytest.raises(BookError, match=r"notebooks/tiny\.md failed; the whole error is in _build/logs/tiny\.log\nZeroDivisionError: division by zero"):
+    with pytest.raises(
+        BookError,
+        match=r"notebooks/tiny\.md failed; the whole error is in _build/logs/tiny\.log\nZeroDivisionError: division by zero",
+    ):
         execute(project)
     log = (project / "_build/logs/tiny.log").read_text()
     assert "1 / 0" in log and "\x1b" not in log
@@ -249,14 +387,17 @@ def test_the_stage_holds_the_pages_of_now_and_nothing_else(project):
     (project / "book/gone/page.md").unlink()
     (folder / "notebooks/old.ipynb").write_text("{}")
     build.stage(project)
-    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
-        "_config.yml", "_toc.yml", "book/_static/a.css", "book/intro.md", "notebooks/tiny.ipynb"]
+    assert sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    ) == ["_config.yml", "_toc.yml", "book/_static/a.css", "book/intro.md", "notebooks/tiny.ipynb"]
     assert not (folder / "book/gone").exists()
 
 
 def test_a_chapter_is_executed_without_parameters_and_staged_at_its_place(project):
     (project / "book/theory").mkdir()
-    (project / "book/theory/linear.md").write_text(FRONT + "\n# Linear\n\n```{code-cell} ipython3\n1 + 1\n```\n")
+    (project / "book/theory/linear.md").write_text(
+        FRONT + "\n# Linear\n\n```{code-cell} ipython3\n1 + 1\n```\n"
+    )
     pretend(project)
     (job,) = build.stale(project)
     assert (job.name, build.perform(job)) == ("book/theory/linear", None)
@@ -270,7 +411,9 @@ def test_a_chapter_is_executed_without_parameters_and_staged_at_its_place(projec
 def test_the_site_is_built_whole_or_stays_as_it_was(project):
     pretend(project)
     notebook = json.loads(staged(project).read_text())
-    notebook["cells"].insert(0, {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# Tiny"})
+    notebook["cells"].insert(
+        0, {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# Tiny"}
+    )
     staged(project).write_text(json.dumps(notebook))
     index = build.render(project)
     assert index == project / "_build/html/index.html"

@@ -11,7 +11,17 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build/html"
-SOURCES = {"script": "src", "link": "href", "img": "src", "source": "src", "iframe": "src", "video": "src", "audio": "src", "object": "data", "embed": "src"}
+SOURCES = {
+    "script": "src",
+    "link": "href",
+    "img": "src",
+    "source": "src",
+    "iframe": "src",
+    "video": "src",
+    "audio": "src",
+    "object": "data",
+    "embed": "src",
+}
 
 pytestmark = pytest.mark.site
 
@@ -26,7 +36,9 @@ class Page(HTMLParser):
         self.article: list[tuple[str, dict[str, str]]] = []
         self._inside = 0
         self.feed(path.read_text(encoding="utf-8"))
-        self.names = {given[key] for _, given in self.elements for key in ("id", "name") if key in given}
+        self.names = {
+            given[key] for _, given in self.elements for key in ("id", "name") if key in given
+        }
 
     def handle_starttag(self, tag, attrs):
         element = (tag, {key: value or "" for key, value in attrs})
@@ -41,7 +53,12 @@ class Page(HTMLParser):
 
 def listed(entry: dict) -> list[str]:
     """The pages in a table of contents or in a part of one."""
-    below = [page for key in ("parts", "chapters", "sections") for part in entry.get(key, ()) for page in listed(part)]
+    below = [
+        page
+        for key in ("parts", "chapters", "sections")
+        for part in entry.get(key, ())
+        for page in listed(part)
+    ]
     return [entry[key] for key in ("root", "file") if key in entry] + below
 
 
@@ -54,7 +71,11 @@ def pages() -> dict[str, Page]:
     if not (SITE / "index.html").is_file():
         told = "no website in _build/html; lbrs build makes it"
         pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
-    return {path.relative_to(SITE).as_posix(): Page(path) for path in sorted(SITE.rglob("*.html")) if "_static" not in path.parts}
+    return {
+        path.relative_to(SITE).as_posix(): Page(path)
+        for path in sorted(SITE.rglob("*.html"))
+        if "_static" not in path.parts
+    }
 
 
 def test_every_page_of_the_contents_is_there(pages):
@@ -62,17 +83,27 @@ def test_every_page_of_the_contents_is_there(pages):
 
 
 def test_every_page_and_run_of_the_project_is_in_the_contents(pages):
-    written = [path.relative_to(ROOT).with_suffix("").as_posix() for path in (ROOT / "book").rglob("*.md")]
+    written = [
+        path.relative_to(ROOT).with_suffix("").as_posix() for path in (ROOT / "book").rglob("*.md")
+    ]
     runs = yaml.safe_load((ROOT / "notebooks/runs.yml").read_text())
     assert sorted(CONTENTS) == sorted(written + [f"notebooks/{name}" for name in runs])
 
 
 def test_no_page_loads_anything_from_elsewhere(pages):
-    remote = [(name, given[SOURCES[tag]]) for name, page in pages.items() for tag, given in page.elements
-              if tag in SOURCES and re.match(r"(https?:)?//", given.get(SOURCES[tag], ""))]
+    remote = [
+        (name, given[SOURCES[tag]])
+        for name, page in pages.items()
+        for tag, given in page.elements
+        if tag in SOURCES and re.match(r"(https?:)?//", given.get(SOURCES[tag], ""))
+    ]
     assert not remote
     styled = re.compile(r"""(url\(|@import)\s*["']?(https?:)?//""")
-    assert not [path for path in (*SITE.rglob("*.css"), *SITE.rglob("*.html")) if styled.search(path.read_text(encoding="utf-8"))]
+    assert not [
+        path
+        for path in (*SITE.rglob("*.css"), *SITE.rglob("*.html"))
+        if styled.search(path.read_text(encoding="utf-8"))
+    ]
 
 
 def test_mathematics_is_set_by_the_copy_on_the_site(pages):
@@ -80,11 +111,21 @@ def test_mathematics_is_set_by_the_copy_on_the_site(pages):
     assert (home / "tex-chtml.js").is_file()
     assert list((home / "output/chtml/fonts").rglob("*.woff"))
     assert list((home / "input/tex/extensions").glob("*.js"))
-    with_mathematics = [page for page in pages.values() if any("math" in given.get("class", "").split() for _, given in page.article)]
+    with_mathematics = [
+        page
+        for page in pages.values()
+        if any("math" in given.get("class", "").split() for _, given in page.article)
+    ]
     assert with_mathematics
     for page in with_mathematics:
-        loaded = [given["src"] for tag, given in page.elements if tag == "script" and "mathjax" in given.get("src", "")]
-        assert [(page.path.parent / urlsplit(source).path).resolve() for source in loaded] == [home / "tex-chtml.js"], page.path
+        loaded = [
+            given["src"]
+            for tag, given in page.elements
+            if tag == "script" and "mathjax" in given.get("src", "")
+        ]
+        assert [(page.path.parent / urlsplit(source).path).resolve() for source in loaded] == [
+            home / "tex-chtml.js"
+        ], page.path
 
 
 def test_every_internal_link_and_picture_leads_somewhere(pages):
@@ -93,11 +134,29 @@ def test_every_internal_link_and_picture_leads_somewhere(pages):
         for tag, given in page.elements:
             for key in ("href", "src"):
                 target = urlsplit(given.get(key, ""))
-                if key not in given or target.scheme or target.netloc or not (target.path or target.fragment):
+                if (
+                    key not in given
+                    or target.scheme
+                    or target.netloc
+                    or not (target.path or target.fragment)
+                ):
                     continue
-                path = (page.path.parent / unquote(target.path)).resolve() if target.path else page.path
-                other = pages.get(path.relative_to(SITE).as_posix()) if path.is_relative_to(SITE) else None
-                lost = target.fragment and other is not None and tag == "a" and unquote(target.fragment) not in other.names
+                path = (
+                    (page.path.parent / unquote(target.path)).resolve()
+                    if target.path
+                    else page.path
+                )
+                other = (
+                    pages.get(path.relative_to(SITE).as_posix())
+                    if path.is_relative_to(SITE)
+                    else None
+                )
+                lost = (
+                    target.fragment
+                    and other is not None
+                    and tag == "a"
+                    and unquote(target.fragment) not in other.names
+                )
                 if not path.is_file() or lost:
                     broken.append(f"{name}: {given[key]}")
     assert not broken
@@ -108,7 +167,11 @@ def test_every_picture_has_an_alternative_text(pages, name):
     for tag, given in pages[f"{name}.html"].article:
         if tag == "img":
             alt = given.get("alt", "")
-            assert alt.strip() and "_images/" not in alt and not re.fullmatch(r"\S+\.(png|svg|jpe?g)", alt), given["src"]
+            assert (
+                alt.strip()
+                and "_images/" not in alt
+                and not re.fullmatch(r"\S+\.(png|svg|jpe?g)", alt)
+            ), given["src"]
 
 
 @pytest.mark.parametrize("name", CONTENTS)
@@ -120,4 +183,8 @@ def test_every_page_has_one_title(pages, name):
 def test_every_experiment_shows_a_figure_and_no_parameter_cell(pages, run):
     page = pages[f"notebooks/{run}.html"]
     assert any(tag == "img" for tag, _ in page.article)
-    assert not [given for _, given in page.article if re.search("tag_(injected-)?parameters", given.get("class", ""))]
+    assert not [
+        given
+        for _, given in page.article
+        if re.search("tag_(injected-)?parameters", given.get("class", ""))
+    ]
