@@ -1,18 +1,25 @@
-# `make book` builds the website, `make test` runs every test. Each sets everything up first.
+# `make book` builds the website, `make check` is for every change, `make test` runs every test.
+# Each sets everything up first.
 
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
+  { echo $$p; break; }; done)
+
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+CONSTRAINTS ?= constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book test reproduce benchmark setup clean
+.PHONY: help book check lint test reproduce benchmark setup clean
 
 help:
 	@echo 'make book       run every experiment at profile quick and build the website into _build/html'
+	@echo 'make check      format, lint, types and the unit tests, in two minutes'
 	@echo 'make test       run every test'
 	@echo 'make reproduce  run every experiment at profile paper and build the website'
 	@echo 'make benchmark  measure times and replace the numbers of the page on them'
@@ -26,10 +33,18 @@ reproduce: setup
 	$(BIN)/lbrs run --profile paper --seed $(SEED)
 	$(BIN)/lbrs build
 
+check: lint
+	$(PYTEST) -m 'not slow and not site and not images'
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
 test: setup
 	$(BIN)/lbrs build
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 1800 \
+	$(PYTEST)
+	$(PYTEST) --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 1800 \
 	  --nbval-sanitize-with tests/nbval.cfg _build/source
 
 benchmark: setup
@@ -40,11 +55,15 @@ benchmark: setup
 setup: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed; name it with make PYTHON=...' >&2; exit 1; }
-	@if ! '$(PYTHON)' -c 'import ensurepip' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@test -n '$(PYTHON)' || { \
+	  echo 'Python 3.11 or newer is needed; name it with make PYTHON=...' >&2; exit 1; }
+	@if ! '$(PYTHON)' -c 'import ensurepip' 2>/dev/null && [ "$$(id -u)" = 0 ] && \
+	  command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq python3-venv; fi
-	@'$(PYTHON)' -m venv '$(VENV)' || { echo 'No virtual environment could be made. On Debian: apt install python3-venv' >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@'$(PYTHON)' -m venv '$(VENV)' || { \
+	  echo 'No virtual environment could be made. On Debian: apt install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
+	  --editable '.[dev]'
 	@touch $@
 
 clean:

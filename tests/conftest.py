@@ -1,6 +1,8 @@
-"""Fixtures that several tests share: seeded random numbers, random instances, and the paper's r_nghbr written out in NumPy."""
+"""What several tests share: seeded random numbers, random instances, and the paper's r_nghbr
+written out in NumPy."""
 
 import math
+import os
 from pathlib import Path
 
 import matplotlib
@@ -21,18 +23,33 @@ SMOOTH = {
 }
 """Smooth activations phi and the largest |phi''|."""
 
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+"""Workers side by side take a core each."""
+
+SCATTERED = {"test_mutations", "test_soundness"}
+"""Files whose tests share nothing: pytest-xdist deals them out one by one, other files whole."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.path.stem not in SCATTERED:
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 @pytest.fixture(scope="session", autouse=True)
-def two_threads():
-    torch.set_num_threads(2)
+def some_threads():
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """For many small tensors: on a busy machine two threads wait for each other several times as long as one takes."""
+    """For many small tensors: on a busy machine two threads wait for each other several times as
+    long as one takes."""
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture
@@ -53,7 +70,8 @@ def norm(request) -> Norm:
 
 @pytest.fixture
 def draw(rng):
-    """draw(N, d, n): reference points (N, d), labels (N,) with both classes if N > 1, and n points (n, d) among them."""
+    """draw(N, d, n): reference points (N, d), labels (N,) with both classes if N > 1, and n points
+    (n, d) among them."""
 
     def draw(N: int, d: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels = rng.permutation(np.r_[[1.0, -1.0], rng.choice([-1.0, 1.0], max(0, N - 2))][:N])
@@ -64,8 +82,8 @@ def draw(rng):
 
 @pytest.fixture
 def ridge_score(rng):
-    """ridge_score(kind, d, norm): g(x) = sum_k c_k phi(w_k^T x + b_k), whose gradient is L-Lipschitz from the norm to its dual
-    for L = max|phi''| sum_k |c_k| ||w_k||_*^2."""
+    """ridge_score(kind, d, norm): g(x) = sum_k c_k phi(w_k^T x + b_k). Its gradient is L-Lipschitz
+    from the norm to its dual for L = max|phi''| sum_k |c_k| ||w_k||_*^2."""
 
     def ridge_score(kind: str, d: int, norm: Norm, hidden: int = 3) -> Score:
         phi, bend = SMOOTH[kind]
@@ -80,7 +98,8 @@ def ridge_score(rng):
 
 @pytest.fixture
 def r_nghbr():
-    """r_nghbr(x, points, labels, norm): the neighbour term of Theorems 6 and 8 at one point, as printed."""
+    """r_nghbr(x, points, labels, norm): the neighbour term of Theorems 6 and 8 at one point, as
+    printed."""
 
     def r_nghbr(x: np.ndarray, points: np.ndarray, labels: np.ndarray, norm: Norm) -> float:
         rho = [np.linalg.norm(x - point) for point in points]
