@@ -1,4 +1,5 @@
-"""The set-up says the same thing everywhere, and nothing is tracked that is generated, downloaded or of one machine."""
+"""The set-up says the same thing everywhere, and nothing is tracked that is generated, downloaded
+or of one machine."""
 
 import doctest
 import importlib
@@ -17,6 +18,8 @@ from packaging.utils import canonicalize_name
 import lbrs
 
 ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text()
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ADDRESSES = (
     "py" + "pi.org",
@@ -72,8 +75,8 @@ def test_conda_and_pip_set_up_the_same():
     assert constraint == "--constraint constraints.txt"
     (extra,) = re.fullmatch(r"--editable \.\[(\w+)\]", editable).groups()
     assert extra in PROJECT["optional-dependencies"]
-    makefile = (ROOT / "Makefile").read_text()
-    assert f"--constraint constraints.txt --editable '.[{extra}]'" in makefile
+    assert "CONSTRAINTS ?= constraints.txt" in MAKEFILE
+    assert "--constraint $(CONSTRAINTS)" in MAKEFILE and f"--editable '.[{extra}]'" in MAKEFILE
 
 
 def test_every_constraint_is_an_exact_pin_without_an_address():
@@ -112,7 +115,8 @@ def test_no_tracked_text_names_an_index_or_a_place_on_one_machine():
 
 def test_nothing_generated_or_downloaded_is_tracked():
     wrong = re.compile(
-        r"\.(ipynb|pt|pth|pkl|pickle|npy|npz|gz|xz|zip|tar|whl|pyc)$|ubyte|data_batch|^_build/|^\.venv/"
+        r"\.(ipynb|pt|pth|pkl|pickle|npy|npz|gz|xz|zip|tar|whl|pyc)$"
+        r"|ubyte|data_batch|^_build/|^\.venv/"
     )
     assert not [path.name for path in tracked() if wrong.search(path.relative_to(ROOT).as_posix())]
     assert not [path.name for path in tracked() if path.stat().st_size > 400_000]
@@ -124,19 +128,74 @@ def commands(text: str) -> set[str]:
     return {target for piece in code for target in re.findall(r"\bmake ([a-z][a-z-]*)", piece)}
 
 
-def test_the_makefile_has_the_targets_that_the_readme_names():
-    makefile = (ROOT / "Makefile").read_text()
-    named = commands((ROOT / "README.md").read_text())
-    assert {"book", "test"} <= named
-    for target in named:
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 
 
-def test_ci_calls_the_test_command_of_the_readme():
+def recipe(target: str) -> list[str]:
+    """The commands of one target, from the environment."""
+    (lines,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    return [line.strip().replace("$(BIN)", ".venv/bin") for line in lines.splitlines()]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_makefile_has_the_targets_that_a_guide_names(page):
+    named = commands((ROOT / page).read_text())
+    assert {"book", "check", "test"} <= named <= targets()
+
+
+def test_the_makefile_tells_of_its_targets():
+    told = set(re.findall(r"@echo 'make ([a-z]+)", MAKEFILE))
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+    assert told <= targets() == set(phony.split())
+    assert {"book", "check", "test", "reproduce"} <= told
+
+
+def test_ci_runs_the_checks_and_the_test_command_of_the_readme():
     script = ROOT / ".ci/run"
     assert "test" in commands((ROOT / "README.md").read_text())
-    assert re.search(r"^\s*(exec )?make test$", script.read_text(), re.MULTILINE)
+    assert re.findall(r"^make (\w+)$", script.read_text(), re.MULTILINE) == ["lint", "test"]
     assert os.access(script, os.X_OK)
+    assert re.search(r"^check: lint$", MAKEFILE, re.MULTILINE)
+    assert recipe("lint") == [
+        ".venv/bin/ruff format --check",
+        ".venv/bin/ruff check",
+        ".venv/bin/mypy",
+    ]
+
+
+def test_hooks_run_the_checks_of_the_makefile():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == recipe("lint")
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks)
+
+
+def test_the_workflow_runs_what_a_person_runs():
+    found = {
+        name: {step["run"] for step in job["steps"] if "run" in step}
+        for name, job in WORKFLOW["jobs"].items()
+    }
+    assert found == {
+        "check": {"make check"},
+        "test": {"bash .ci/run"},
+        "unpinned": {"bash .ci/run"},
+    }
+    assert WORKFLOW["jobs"]["unpinned"]["env"] == {"CONSTRAINTS": ""}
+    assert {"push", "pull_request", "schedule"} <= set(WORKFLOW[True])  # YAML's word for "on"
+
+
+def test_every_python_that_is_named_is_checked():
+    (least,) = Requirement(f"python{PROJECT['requires-python']}").specifier
+    named = [line.rpartition(" :: ")[2] for line in PROJECT["classifiers"]]
+    versions = [name for name in named if re.fullmatch(r"3\.\d+", name)]
+    assert versions[0] == least.version
+    assert WORKFLOW["jobs"]["check"]["strategy"]["matrix"]["python"] == versions
+    assert all(f"python{version}" in MAKEFILE for version in versions)
+
+
+def test_updates_are_asked_for_what_is_pinned():
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    assert {update["package-ecosystem"] for update in updates} == {"github-actions", "pip"}
 
 
 def test_the_python_example_of_the_readme_runs(capsys):
