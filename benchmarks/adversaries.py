@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lbrs import LinearScore, LocallyBiased, MulticlassLocallyBiased, NearestNeighborOracle, Norm
+from lbrs import (
+    AffineScores,
+    ClassOracle,
+    LinearScore,
+    LocallyBiased,
+    MulticlassLocallyBiased,
+    NearestNeighborOracle,
+    Norm,
+)
 from lbrs.exact import cells
 
 SHARES = (1 - 2**-53, 1 - 1e-15, 1 - 1e-13, 1 - 1e-10, 1 - 1e-6, 0.99)
@@ -242,7 +250,7 @@ def oracle(k: int, bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
 
 
 def classes(rng: np.random.Generator, norm: Norm) -> Trial:
-    """`MulticlassLocallyBiased.linear`: whatever floating point does."""
+    """`AffineScores`: whatever floating point does."""
     d, N, C = int(rng.choice([1, 2, 3, 8])), int(rng.integers(1, 10)), int(rng.integers(2, 5))
     points, x, unit = cloud(rng, N, d, 16)
     size = power(rng, -149, 149) if rng.random() < 0.3 else 1.0
@@ -256,7 +264,8 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
         weight, bias = subnormal(rng, (C, d))
         bias = bias * tensor(rng.random(C))
     alpha = rng.choice([0.0, unit * power(rng, -4, 2), unit * power(rng, -9, 2)])
-    model = MulticlassLocallyBiased.linear(weight, bias, points, rng.integers(0, C, N), alpha, norm)
+    oracle = ClassOracle(points, rng.integers(0, C, N))
+    model = MulticlassLocallyBiased(AffineScores(weight, bias), oracle, alpha, norm)
     certificate = model.certify(x)
 
     def attack() -> Iterator[Found]:

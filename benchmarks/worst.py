@@ -18,6 +18,8 @@ from adversaries import Found, Trial, nothing, power, probes, tensor
 from torch import Tensor
 
 from lbrs import (
+    ClassOracle,
+    ClassScores,
     LipschitzScore,
     LocallyBiased,
     MulticlassLocallyBiased,
@@ -25,7 +27,6 @@ from lbrs import (
     Norm,
     Score,
 )
-from lbrs.multiclass import ClassScores
 
 SLACK = 2.0**-48
 ENDS = (1 - 1e-13, 1 - 1e-6, 0.999, 0.9, 0.5, 0.1)
@@ -260,8 +261,10 @@ class ChosenClasses(ClassScores):
     `split` and the rest of s (1 + |D|), unless another difference allows less.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, origin: Tensor, s: float) -> None:
-        super().__init__(lambda z: z.flatten(1) @ weight.T, rounding=s)
+    def __init__(
+        self, weight: Tensor, bias: Tensor, origin: Tensor, s: float, pairs: Tensor
+    ) -> None:
+        super().__init__(lambda z: z.flatten(1) @ weight.T, pairs, rounding=s)
         self.weight, self.bias, self.origin, self.s = weight, bias, origin, s
         self.pair, self.split, self.favour = (0, 1), 0.5, True
 
@@ -299,10 +302,8 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
         x + unit * power(rng, -2, 2) * tensor(rng.normal(size=(N, d))),
         rng.integers(0, C, N),
     )
-    model = MulticlassLocallyBiased(
-        lambda z: z.flatten(1) @ weight.T, pairs, points, labels, alpha, norm
-    )
-    model.base = scores = ChosenClasses(weight, bias, x, s)
+    scores, oracle = ChosenClasses(weight, bias, x, s, pairs), ClassOracle(points, labels)
+    model = MulticlassLocallyBiased(scores, oracle, alpha, norm)
     s_class = int(model.predict(x[None]).item())
     c_class = int(rng.choice([c for c in range(C) if c != s_class]))
     scores.pair, scores.split, scores.favour = (

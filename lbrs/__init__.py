@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lbrs.certificates import Certificate
-    from lbrs.multiclass import ClassOracle, MulticlassLocallyBiased
+    from lbrs.multiclass import MulticlassLocallyBiased
     from lbrs.normal import NormalSmoothing
     from lbrs.norms import L1, L2, LINF, Norm
+    from lbrs.oracles.classes import ClassOracle
     from lbrs.oracles.nearest import NearestNeighborOracle
     from lbrs.scores.base import Score
+    from lbrs.scores.classes import AffineScores, ClassScores
     from lbrs.scores.cohen import CohenScore, cohen_certificate
     from lbrs.scores.gaussian import GaussianScore
     from lbrs.scores.linear import LinearScore
@@ -26,8 +28,10 @@ __all__ = [
     "L1",
     "L2",
     "LINF",
+    "AffineScores",
     "Certificate",
     "ClassOracle",
+    "ClassScores",
     "CohenScore",
     "GaussianScore",
     "LinearScore",
@@ -49,7 +53,9 @@ _HOMES = {
     "L2": "norms",
     "LINF": "norms",
     "Certificate": "certificates",
-    "ClassOracle": "multiclass",
+    "AffineScores": "scores.classes",
+    "ClassOracle": "oracles.classes",
+    "ClassScores": "scores.classes",
     "CohenScore": "scores.cohen",
     "GaussianScore": "scores.gaussian",
     "LinearScore": "scores.linear",

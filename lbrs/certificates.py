@@ -93,7 +93,7 @@ class Certificate:
         try:
             content = json.loads(Path(path).read_text())
             radius = [float.fromhex(value) for value in content.pop("radius")]
-            prediction = torch.tensor(content.pop("prediction"), dtype=torch.float64)
+            prediction = torch.tensor(content.pop("prediction"), dtype=torch.int64)
             norm = Norm(float.fromhex(content.pop("p")))
             return cls(prediction, torch.tensor(radius, dtype=torch.float64), norm, **content)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:

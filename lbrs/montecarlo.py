@@ -10,7 +10,7 @@ from torch import Tensor
 from lbrs._checks import ELEMENTS, integer, number
 from lbrs.noise import PLAIN, PlainNoise, noise_named
 from lbrs.norms import L2, Norm
-from lbrs.scores.base import Linearization, Score
+from lbrs.scores.base import Constant, Linearization, Score
 
 
 def normal_draws(
@@ -62,6 +62,7 @@ class SampledScore(Score):
     """
 
     only_norm = L2
+    bounds = ("sharp",)
     random = True
     least = 1
 
@@ -114,6 +115,10 @@ class SampledScore(Score):
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """An estimate of value and slope at the points `x` (n, *shape), from new draws."""
         raise NotImplementedError
+
+    def first_order(self, x: Tensor, norm: Norm) -> tuple[Linearization | None, Constant | None]:
+        """Nothing: a certificate draws for itself."""
+        return None, None
 
     def rounds(self, x: Tensor, samples: int) -> list[int]:
         """`samples` in rounds, each of at most 1024 draws per point and of bounded memory."""

@@ -110,8 +110,8 @@ class NormalSmoothing:
         )
 
     def predict(self, x: object) -> Tensor:
-        """f^mu(x) in {-1, +1} for `x` (n, *shape), as float64 (n,): wrong with probability at most `error` where decided, see `estimate`."""
-        return self.estimate(x).sign
+        """f^mu(x) in {-1, +1} for `x` (n, *shape), as int64 (n,): wrong with probability at most `error` where decided, see `estimate`."""
+        return self.estimate(x).sign.long()
 
     def score(self, x: object) -> Tensor:
         """The average of g(x + eps) over `samples` draws for `x` (n, *shape), as float64 (n,)."""
@@ -134,7 +134,7 @@ class NormalSmoothing:
         for m in self._rounds():
             sequence.update((self._draw(x, m) + 1) / 2)
         plus, minus = sequence.lower > 0.5, sequence.upper < 0.5
-        prediction = plus.double() - minus.double()
+        prediction = plus.long() - minus.long()
         lower = torch.where(
             prediction > 0, sequence.lower, torch.where(prediction < 0, 1 - sequence.upper, 0.5)
         )

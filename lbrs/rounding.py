@@ -67,3 +67,20 @@ def affine_scores(sizes: Tensor, d: int) -> Tensor:
 def affine_slope(d: int) -> float:
     """The share of ||w||_* by which the rounding error of w^T z + b grows with ||z - x||, see `affine_scores`."""
     return (d + 4) * EPS
+
+
+def lipschitz_distance(value: Tensor, alpha: float, K: float, share: float) -> Tensor:
+    """A lower bound (n,) of v/K, the distance to where a K-Lipschitz h changes its sign, for
+    Theorem H with h and the comparison as computed; inf or -inf for K = 0.
+
+    Lemma. `least` at x, less `lipschitz_allowance` for the other points of the ball; the quotient
+    and the sum with alpha are off by a few eps of their sizes.
+
+    Parameters: `value` (n,), the computed f^mu(x) h(x); `share` s of `least`.
+    """
+    lowered = least(value, share) - lipschitz_allowance(alpha, K, share)
+    if K == 0:
+        return torch.where(lowered > 0, torch.inf, -torch.inf).to(lowered)
+    distance = lowered / K
+    rounded = distance - 8 * EPS * (distance.abs() + alpha)
+    return torch.where(torch.isfinite(distance), rounded, distance)

@@ -113,17 +113,12 @@ class _Attack:
     def __init__(self, model: Classifier, x: Tensor, certificate: Certificate) -> None:
         self.model, self.x, self.norm = model, x, certificate.norm
         self.flat = x.flatten(1)
-        self.domain = getattr(model.base, "domain", None)
         self.radius, self.prediction = certificate.radius.to(x), certificate.prediction.to(x)
         size = self.norm(self.flat) + 1
         finite = torch.isfinite(self.radius)
         self.scale = torch.where(finite, torch.maximum(self.radius, 1e-6 * size), 1e3 * size)
         self.best = torch.full_like(self.radius, torch.inf)
         self.witness = torch.full_like(self.flat, torch.nan)
-
-    def clip(self, point: Tensor) -> Tensor:
-        """`point` moved into the domain, which brings it no farther from x in any lp norm."""
-        return point if self.domain is None else point.clamp(-self.domain, self.domain)
 
     def changed(self, rows: Tensor, point: Tensor) -> Tensor:
         """Whether the prediction at `point` (m, d) is not that of the points `rows` (m,)."""
@@ -141,7 +136,7 @@ class _Attack:
         low, high = torch.zeros_like(self.scale), torch.full_like(self.scale, torch.inf)
         everyone = torch.arange(len(self.x), device=self.x.device)
         for share in (*INSIDE, *OUTSIDE):
-            point = self.clip(self.flat + (share * self.scale)[:, None] * direction)
+            point = self.model.base.inside(self.flat + (share * self.scale)[:, None] * direction)
             changed = self.changed(everyone, point)
             high = torch.where(changed & torch.isinf(high), share * self.scale, high)
             low = torch.where(torch.isinf(high), share * self.scale, low)
@@ -151,9 +146,9 @@ class _Attack:
         low, high, start, way = low[rows], high[rows], self.flat[rows], direction[rows]
         for _ in range(40):
             middle = (low + high) / 2
-            changed = self.changed(rows, self.clip(start + middle[:, None] * way))
+            changed = self.changed(rows, self.model.base.inside(start + middle[:, None] * way))
             low, high = torch.where(changed, low, middle), torch.where(changed, middle, high)
-        self.keep(rows, self.clip(start + high[:, None] * way))
+        self.keep(rows, self.model.base.inside(start + high[:, None] * way))
 
     def alone(self) -> None:
         """Ask for single points: x, the end of its ball toward the witness, and the witness."""
@@ -163,7 +158,7 @@ class _Attack:
             way = self.witness[row] - x if known else self.norm.maximizer(torch.ones_like(x))
             unit = way / self.best[row] if known and self.best[row] > 0 else way
             if self.radius[row] > 0:
-                end = self.clip(x + INSIDE[-2] * self.scale[row] * unit)
+                end = self.model.base.inside(x + INSIDE[-2] * self.scale[row] * unit)
                 for point in (x, end):
                     if self.changed(one, point[None]):
                         self.keep(one, point[None])
@@ -173,7 +168,11 @@ class _Attack:
     def confirm(self, one: Tensor, x: Tensor, way: Tensor) -> None:
         """Move a witness out until it is one alone; drop it if none is, unless inside the ball."""
         for share in OUTWARD:
-            point = self.witness[one] if share == 0 else self.clip(x + (1 + share) * way)[None]
+            point = (
+                self.witness[one]
+                if share == 0
+                else self.model.base.inside(x + (1 + share) * way)[None]
+            )
             if self.changed(one, point):
                 self.best[one], self.witness[one] = self.norm(point - x), point
                 return
@@ -182,15 +181,10 @@ class _Attack:
 
     def gradient(self, x: Tensor) -> Tensor | None:
         """The gradient (n, d) of the score, or None where a score that needs none has none."""
-        model, points = self.model, x.reshape(self.x.shape)
         try:
-            if isinstance(model, MulticlassLocallyBiased):
-                found = model.push(points)
-            else:
-                found = model.base.value_and_gradient(points)[1]
+            return self.model.base.push(x.reshape(self.x.shape)).flatten(1).to(x)
         except ValueError:
             return None
-        return found.flatten(1).to(x)
 
     def directions(self, probes: int, generator: torch.Generator | None) -> Iterator[Tensor]:
         """Directions (n, d) of length 1 in the norm."""
@@ -204,7 +198,7 @@ class _Attack:
             step = norm.maximizer(sense * gradient)
             yield step
             length = self.scale.clamp(max=1e6)[:, None]
-            further = self.gradient(self.clip(flat + length * step))
+            further = self.gradient(self.model.base.inside(flat + length * step))
             if further is not None:
                 yield norm.maximizer(sense * further)
         yield from self.toward()

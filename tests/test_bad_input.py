@@ -13,11 +13,11 @@ from torchvision import tv_tensors
 from lbrs import (
     L2,
     LINF,
+    AffineScores,
     Certificate,
     ClassOracle,
     LinearScore,
     LocallyBiased,
-    MulticlassLocallyBiased,
     NearestNeighborOracle,
     Norm,
     NormalSmoothing,
@@ -311,13 +311,10 @@ DOORS = {
     "points": [
         lambda bad: NearestNeighborOracle(bad, LABELS),
         lambda bad: ClassOracle(bad, [0, 1]),
-        lambda bad: MulticlassLocallyBiased.linear(
-            [[1.0, 0.0], [0.0, 1.0]], [0, 0], bad, [0, 1], 0.5
-        ),
     ],
     "weight": [
         LinearScore,
-        lambda bad: MulticlassLocallyBiased.linear(bad, [0, 0], POINTS, [0, 1], 0.5),
+        lambda bad: AffineScores(bad, [0, 0]),
     ],
     "labels": [
         lambda bad: NearestNeighborOracle(POINTS, bad),
@@ -508,15 +505,10 @@ def test_any_real_type_of_input_gives_the_same_double_precision_certificate(cast
         LinearScore([2.0, 1.0], 1.0), NearestNeighborOracle(POINTS, [1.0, -1.0]), 1.0, LINF
     ).certify(np.array(whole, float))
     certificate = model.certify(as_given(whole))
-    assert (
-        certificate.radius.dtype
-        == certificate.prediction.dtype
-        == model.score(as_given(whole)).dtype
-        == torch.float64
-    )
-    assert torch.equal(certificate.radius, expected.radius) and torch.equal(
-        certificate.prediction, expected.prediction
-    )
+    assert certificate.radius.dtype == model.score(as_given(whole)).dtype == torch.float64
+    assert certificate.prediction.dtype == torch.int64
+    assert torch.equal(certificate.radius, expected.radius)
+    assert torch.equal(certificate.prediction, expected.prediction)
 
 
 def test_numbers_may_be_of_any_real_type():

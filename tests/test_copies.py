@@ -7,7 +7,9 @@ from torch import nn
 
 from lbrs import (
     L2,
+    AffineScores,
     ClassOracle,
+    ClassScores,
     LinearScore,
     LocallyBiased,
     MulticlassLocallyBiased,
@@ -27,12 +29,14 @@ def linear(cast):
 
 def classes(cast):
     given = [cast([[1.0, 0.0], [0.0, 1.0]]), cast([0.0, 0.1]), cast(POINTS), cast([0.0, 1.0, 0.0])]
-    return given, MulticlassLocallyBiased.linear(*given, 0.5)
+    scores, oracle = AffineScores(*given[:2]), ClassOracle(*given[2:])
+    return given, MulticlassLocallyBiased(scores, oracle, 0.5)
 
 
 def constants(cast):
     given = [cast([[0.0, 2.0], [2.0, 0.0]]), cast(POINTS), cast([0.0, 1.0, 0.0])]
-    return given, MulticlassLocallyBiased(lambda x: x, *given, 0.5)
+    scores, oracle = ClassScores(lambda x: x, given[0]), ClassOracle(*given[1:])
+    return given, MulticlassLocallyBiased(scores, oracle, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Several classes (Theorem M): two classes are Theorem H, linear scores are Theorem B, soundness by attack, and certificates of classes."""
+"""Several classes (Theorem M): two are Theorem H, linear scores are Theorem B, and attacks."""
 
 import math
 import re
@@ -12,7 +12,10 @@ from lbrs import (
     L1,
     L2,
     LINF,
+    AffineScores,
     Certificate,
+    ClassOracle,
+    ClassScores,
     LinearScore,
     LipschitzScore,
     LocallyBiased,
@@ -21,7 +24,6 @@ from lbrs import (
     verify,
 )
 from lbrs.certificates import theorem_h, theorem_m
-from lbrs.multiclass import ClassOracle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,6 +44,16 @@ def task(rng):
         return rng.normal(size=(N, d)), labels, rng.normal(size=(n, d))
 
     return task
+
+
+def classifier(function, lipschitz, points, labels, alpha, norm=L2, **options):
+    scores, oracle = ClassScores(function, lipschitz, **options), ClassOracle(points, labels)
+    return MulticlassLocallyBiased(scores, oracle, alpha, norm)
+
+
+def affine(weight, bias, points, labels, alpha, norm=L2):
+    oracle = ClassOracle(points, labels)
+    return MulticlassLocallyBiased(AffineScores(weight, bias), oracle, alpha, norm)
 
 
 def pieces(rng, C, d, norm, bend=torch.relu):
@@ -112,7 +124,7 @@ def test_two_classes_are_the_binary_classifier(task, rng, norm, alpha):
     points, labels, x = task(9, 2, 3, 60)
     function, pairs = pieces(rng, 2, 3, norm, torch.abs)
     K = pairs.max().item()
-    several = MulticlassLocallyBiased(function, K, points, labels, alpha, norm).certify(x)
+    several = classifier(function, K, points, labels, alpha, norm).certify(x)
     binary = LocallyBiased(
         LipschitzScore(lambda z: function(z)[:, 1] - function(z)[:, 0], K),
         NearestNeighborOracle(points, 2 * labels - 1),
@@ -127,7 +139,7 @@ def test_two_classes_are_the_binary_classifier(task, rng, norm, alpha):
 def test_two_affine_scores_are_theorem_b(task, rng, norm, alpha):
     points, labels, x = task(9, 2, 3, 60)
     weight, bias = rng.normal(size=(2, 3)), rng.normal(size=2)
-    several = MulticlassLocallyBiased.linear(weight, bias, points, labels, alpha, norm).certify(x)
+    several = affine(weight, bias, points, labels, alpha, norm).certify(x)
     binary = LocallyBiased(
         LinearScore(weight[1] - weight[0], bias[1] - bias[0]),
         NearestNeighborOracle(points, 2 * labels - 1),
@@ -174,11 +186,9 @@ def test_no_attack_breaks_a_certificate(task, rng, norm, alpha, C):
         points, labels, x = task(3 * C, C, 3, 20)
         function, pairs = pieces(rng, C, 3, norm)
         if linear:
-            model = MulticlassLocallyBiased.linear(
-                rng.normal(size=(C, 3)), rng.normal(size=C), points, labels, alpha, norm
-            )
+            model = affine(rng.normal(size=(C, 3)), rng.normal(size=C), points, labels, alpha, norm)
         else:
-            model = MulticlassLocallyBiased(
+            model = classifier(
                 function, pairs if single else pairs.max().item(), points, labels, alpha, norm
             )
         certificate = model.certify(x)
@@ -195,7 +205,7 @@ def test_no_attack_breaks_a_certificate(task, rng, norm, alpha, C):
 def test_an_understated_constant_is_found_by_the_attack(task, rng):
     points, labels, x = task(8, 4, 3, 60)
     function, pairs = pieces(rng, 4, 3, L2)
-    model = MulticlassLocallyBiased(function, pairs / 10, points, labels, 0.0)
+    model = classifier(function, pairs / 10, points, labels, 0.0)
     assert verify(model, x, model.certify(x)).broken.any()
 
 
@@ -204,7 +214,7 @@ def test_single_constants_give_no_smaller_radii(task, rng, norm, alpha):
     points, labels, x = task(12, 4, 3, 80)
     function, pairs = pieces(rng, 4, 3, norm)
     one, single = (
-        MulticlassLocallyBiased(function, given, points, labels, alpha, norm).certify(x)
+        classifier(function, given, points, labels, alpha, norm).certify(x)
         for given in (pairs.max().item(), pairs)
     )
     assert torch.equal(one.prediction, single.prediction)
@@ -216,9 +226,7 @@ def test_single_constants_give_no_smaller_radii(task, rng, norm, alpha):
 def test_alpha_zero_is_the_argmax_and_a_large_alpha_the_nearest_neighbour(task, rng):
     points, labels, x = task(12, 4, 3, 80)
     function, pairs = pieces(rng, 4, 3, L2)
-    base, nearest = (
-        MulticlassLocallyBiased(function, pairs, points, labels, alpha) for alpha in (0.0, 1e8)
-    )
+    base, nearest = (classifier(function, pairs, points, labels, alpha) for alpha in (0.0, 1e8))
     assert torch.equal(base.predict(x), function(torch.from_numpy(x)).argmax(1).double())
     assert torch.equal(nearest.predict(x), ClassOracle(points, labels).label(x)) and torch.equal(
         base.score(x), function(torch.from_numpy(x))
@@ -237,8 +245,8 @@ def test_permuted_classes_are_permuted_predictions_with_the_same_radius(task, rn
     points, labels, x = task(12, 4, 3, 50)
     function, pairs = pieces(rng, 4, 3, L2)
     order = torch.tensor([2, 0, 3, 1])
-    there, back = MulticlassLocallyBiased(function, pairs, points, labels, 0.4), order.argsort()
-    moved = MulticlassLocallyBiased(
+    there, back = classifier(function, pairs, points, labels, 0.4), order.argsort()
+    moved = classifier(
         lambda z: function(z)[:, order],
         pairs[order][:, order],
         points,
@@ -255,7 +263,7 @@ def test_a_common_part_of_all_scores_does_not_matter(task, rng):
     points, labels, x = task(9, 3, 2, 40)
     function, pairs = pieces(rng, 3, 2, L2)
     plain, shifted = (
-        MulticlassLocallyBiased(f, pairs, points, labels, 0.3)
+        classifier(f, pairs, points, labels, 0.3)
         for f in (function, lambda z: function(z) + 100 * z.square().sum(1, keepdim=True))
     )
     assert torch.equal(plain.predict(x), shifted.predict(x))
@@ -265,7 +273,7 @@ def test_a_common_part_of_all_scores_does_not_matter(task, rng):
 
 
 def test_a_tie_goes_to_the_first_class_with_radius_zero():
-    model = MulticlassLocallyBiased(
+    model = classifier(
         lambda z: torch.stack([z[:, 0], z[:, 0], 0 * z[:, 0]], 1), 1.0, [[0.0], [9.0]], [2, 0], 0.0
     )
     certificate = model.certify([[1.0], [-1.0]])
@@ -300,11 +308,11 @@ def test_images_and_modules_are_classified(rng):
     x = rng.random(size=(6, 3, 2, 2))
     weight = network[1].weight.detach().double()
     K = LINF.dual(weight[:, None] - weight).max().item()
-    model = MulticlassLocallyBiased(network, K, x[:4], [0, 1, 2, 1], 0.1, LINF)
+    model = classifier(network, K, x[:4], [0, 1, 2, 1], 0.1, LINF)
     certificate = model.certify(x)
     assert (
         len(certificate) == 6
-        and certificate.prediction.dtype == torch.float64
+        and certificate.prediction.dtype == torch.int64
         and len(model.certify(x[:0])) == len(model.predict(x[:0])) == 0
     )
     assert verify(model, x, certificate, probes=4).holds
@@ -354,40 +362,36 @@ def three(z):
     [
         (
             "function",
-            lambda: MulticlassLocallyBiased(lambda z: z[:, 0], 1.0, np.eye(2), [0, 1], 0.1),
+            lambda: classifier(lambda z: z[:, 0], 1.0, np.eye(2), [0, 1], 0.1),
         ),
-        ("function", lambda: MulticlassLocallyBiased(3, 1.0, np.eye(2), [0, 1], 0.1)),
+        ("function", lambda: classifier(3, 1.0, np.eye(2), [0, 1], 0.1)),
         (
             "function",
-            lambda: MulticlassLocallyBiased(lambda z: z[:, :1], 1.0, np.eye(2), [0, 0], 0.1),
+            lambda: classifier(lambda z: z[:, :1], 1.0, np.eye(2), [0, 0], 0.1),
         ),
-        ("function", lambda: MulticlassLocallyBiased(lambda z: z / 0, 1.0, np.eye(2), [0, 1], 0.1)),
-        ("lipschitz", lambda: MulticlassLocallyBiased(three, -1.0, np.eye(2), [0, 1], 0.1)),
-        ("lipschitz", lambda: MulticlassLocallyBiased(three, None, np.eye(2), [0, 1], 0.1)),
+        ("function", lambda: classifier(lambda z: z / 0, 1.0, np.eye(2), [0, 1], 0.1)),
+        ("lipschitz", lambda: classifier(three, -1.0, np.eye(2), [0, 1], 0.1)),
+        ("lipschitz", lambda: classifier(three, None, np.eye(2), [0, 1], 0.1)),
         (
             "lipschitz",
-            lambda: MulticlassLocallyBiased(three, np.ones((2, 2)), np.eye(2), [0, 1], 0.1),
+            lambda: classifier(three, np.ones((2, 2)), np.eye(2), [0, 1], 0.1),
         ),
         (
             "lipschitz",
-            lambda: MulticlassLocallyBiased(
-                three, np.arange(9.0).reshape(3, 3), np.eye(2), [0, 1], 0.1
-            ),
+            lambda: classifier(three, np.arange(9.0).reshape(3, 3), np.eye(2), [0, 1], 0.1),
         ),
-        ("labels", lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0, 3], 0.1)),
-        ("labels", lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0, -1], 0.1)),
-        ("labels", lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0], 0.1)),
-        ("labels", lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0, 0.5], 0.1)),
-        ("points", lambda: MulticlassLocallyBiased(three, 1.0, np.zeros((0, 2)), [], 0.1)),
-        ("alpha", lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0, 1], -0.1)),
-        ("norm", lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0, 1], 0.1, "l2")),
-        ("bias", lambda: MulticlassLocallyBiased.linear(np.eye(2), [0.0], np.eye(2), [0, 1], 0.1)),
-        ("x", lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0, 1], 0.1).certify([[1.0]])),
+        ("labels", lambda: classifier(three, 1.0, np.eye(2), [0, 3], 0.1)),
+        ("labels", lambda: classifier(three, 1.0, np.eye(2), [0, -1], 0.1)),
+        ("labels", lambda: classifier(three, 1.0, np.eye(2), [0], 0.1)),
+        ("labels", lambda: classifier(three, 1.0, np.eye(2), [0, 0.5], 0.1)),
+        ("points", lambda: classifier(three, 1.0, np.zeros((0, 2)), [], 0.1)),
+        ("alpha", lambda: classifier(three, 1.0, np.eye(2), [0, 1], -0.1)),
+        ("norm", lambda: classifier(three, 1.0, np.eye(2), [0, 1], 0.1, "l2")),
+        ("bias", lambda: affine(np.eye(2), [0.0], np.eye(2), [0, 1], 0.1)),
+        ("x", lambda: classifier(three, 1.0, np.eye(2), [0, 1], 0.1).certify([[1.0]])),
         (
             "x",
-            lambda: MulticlassLocallyBiased(three, 1.0, np.eye(2), [0, 1], 0.1).predict(
-                [[math.nan, 1.0]]
-            ),
+            lambda: classifier(three, 1.0, np.eye(2), [0, 1], 0.1).predict([[math.nan, 1.0]]),
         ),
     ],
 )

@@ -23,6 +23,9 @@ from lbrs import (
     LinearScore,
     LipschitzScore,
     LocallyBiased,
+    AffineScores,
+    ClassOracle,
+    ClassScores,
     MulticlassLocallyBiased,
     NearestNeighborOracle,
     Norm,
@@ -203,6 +206,7 @@ def random() -> torch.Generator:
 
 
 ORACLE = NearestNeighborOracle(POINTS, LABELS)
+CLASSES = ClassOracle(POINTS, [0, 1, 2])
 OBJECTS = {
     "linear score": lambda: LinearScore([1.0, -1.0], 0.5),
     "score of a module": lambda: Score(network(), 50.0),
@@ -215,10 +219,12 @@ OBJECTS = {
     "biased linear": lambda: LocallyBiased(LinearScore([1.0, -1.0], 0.5), ORACLE, 0.5, LINF),
     "biased module": lambda: LocallyBiased(Score(network(), 50.0), ORACLE, 0.5),
     "biased Lipschitz": lambda: LocallyBiased(LipschitzScore(network(), 9.0), ORACLE, 0.5, Norm(3)),
-    "linear classes": lambda: MulticlassLocallyBiased.linear(
-        [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0, 0, 0.5], POINTS, [0, 1, 2], 0.5, L1
+    "linear classes": lambda: MulticlassLocallyBiased(
+        AffineScores([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0, 0, 0.5]), CLASSES, 0.5, L1
     ),
-    "classes of a module": lambda: MulticlassLocallyBiased(network(3), 9.0, POINTS, [0, 1, 2], 0.5),
+    "classes of a module": lambda: MulticlassLocallyBiased(
+        ClassScores(network(3), 9.0), CLASSES, 0.5
+    ),
     "normal smoothing": lambda: NormalSmoothing(ProbabilityMargin(network()), 0.5, 20, random()),
     "biased Cohen": lambda: LocallyBiased(CohenScore(network(), 0.5, 50, random()), ORACLE, 0.5),
     "biased Gaussian": lambda: LocallyBiased(

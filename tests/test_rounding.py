@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-import lbrs.smoothing
+import lbrs.scores.smooth
 from lbrs import (
     L1,
     L2,
     LINF,
+    AffineScores,
+    ClassOracle,
+    ClassScores,
     LinearScore,
     LipschitzScore,
     LocallyBiased,
@@ -95,7 +98,7 @@ def test_without_its_allowance_a_smooth_certificate_is_false(rng, monkeypatch, n
         "slopes": lambda slope, share: (slope, slope),
         "least": lambda value, share: value,
     }
-    monkeypatch.setattr(lbrs.smoothing, name, free[name])
+    monkeypatch.setattr(lbrs.scores.smooth, name, free[name])
     assert attack(rng, 0.05, 40)[1] > 0
 
 
@@ -136,9 +139,8 @@ def test_classes_with_large_terms_are_certified_within_their_rounding(rng, size)
         weight, bias = rng.normal(size=(3, 2)), rng.normal(size=3)
         x = rng.normal(size=(20, 2)) + size
         bias = bias - weight @ np.full(2, size)
-        model = MulticlassLocallyBiased.linear(
-            weight, bias, x[:4] + rng.normal(size=(4, 2)), [0, 1, 2, 0], 0.2
-        )
+        oracle = ClassOracle(x[:4] + rng.normal(size=(4, 2)), [0, 1, 2, 0])
+        model = MulticlassLocallyBiased(AffineScores(weight, bias), oracle, 0.2)
         certificate = model.certify(x)
         radius = certificate.radius.clamp(max=1e3)
         for _ in range(60):
@@ -155,11 +157,11 @@ def test_classes_with_large_terms_are_certified_within_their_rounding(rng, size)
 def test_rounding_of_classes_is_not_a_share_of_their_small_differences():
     """At 1e13 the products are off by 1e-3, far more than 1e-10 of a difference near 0."""
     weight, at = [[1.0, 0.0], [1.0, 1e-4], [0.0, 0.0]], [1e13, 1.0]
-    model = MulticlassLocallyBiased.linear(weight, [0.0, 0.0, 1e9], [at, [0.0, 0.0]], [0, 1], 0.0)
+    far = AffineScores(weight, [0.0, 0.0, 1e9])
+    model = MulticlassLocallyBiased(far, ClassOracle([at, [0.0, 0.0]], [0, 1]), 0.0)
     assert model.certify([at]).radius.item() == 0
-    near = MulticlassLocallyBiased.linear(
-        weight, [0.0, 0.0, -5.0], [[1.0, 1.0], [0.0, 0.0]], [0, 1], 0.0
-    )
+    small, oracle = AffineScores(weight, [0.0, 0.0, -5.0]), ClassOracle(np.eye(2), [0, 1])
+    near = MulticlassLocallyBiased(small, oracle, 0.0)
     assert near.certify([[1.0, 1.0]]).radius.item() == pytest.approx(1.0, rel=1e-6)
 
 
@@ -221,9 +223,9 @@ def test_half_types_need_a_rounding_of_the_users(dtype):
         assert "0.01" in certificate.assumption
     assert Score(function, 1.0, rounding=0.01).rounding == 0.01
     with pytest.raises(ValueError, match="^rounding"):
-        MulticlassLocallyBiased(lambda x: x.to(dtype)[:, :2], 2.0, [[0.0, 0.0]], [0], 0.5).certify(
-            [[0.1, 0.2]]
-        )
+        scores = ClassScores(lambda x: x.to(dtype)[:, :2], 2.0)
+        several = MulticlassLocallyBiased(scores, ClassOracle([[0.0, 0.0]], [0]), 0.5)
+        several.certify([[0.1, 0.2]])
 
 
 def test_the_lowest_type_of_any_operation_decides_the_allowance():

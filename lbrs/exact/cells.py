@@ -71,9 +71,13 @@ def exact_radii(
     """
     model = _Model(score, oracle, alpha, norm, x, box)
     if model.flat:
-        return ExactRadii(torch.zeros_like(model.prediction), model.given.clone(), model.prediction)
+        return ExactRadii(
+            torch.zeros_like(model.prediction, dtype=torch.float64),
+            model.given.clone(),
+            model.prediction,
+        )
     radius, witness = (
-        torch.full_like(model.prediction, torch.inf),
+        torch.full_like(model.prediction, torch.inf, dtype=torch.float64),
         torch.full_like(model.given, torch.nan),
     )
     for i in range(len(radius)):

@@ -85,6 +85,15 @@ class NearestNeighborOracle:
         self._centered = self._points - self._center
         self._squares = self._centered.square().sum(1)
 
+    def __repr__(self) -> str:
+        told = f"{len(self._place)} points of shape {self.shape}, k={self.k}"
+        return f"NearestNeighborOracle({told})"
+
+    def to(self, device: torch.device | str) -> "NearestNeighborOracle":
+        """The same oracle on `device`; this one stays as it is."""
+        points = self.points.reshape(-1, *self.shape).to(device)
+        return NearestNeighborOracle(points, self._labels, self.k)
+
     @property
     def points(self) -> Tensor:
         """The reference points (N, d) in the order they were given, as a copy."""
@@ -100,7 +109,7 @@ class NearestNeighborOracle:
         return self._kept[self._search(self._flat(x), 1)[:, 0]]
 
     def label(self, x: object) -> Tensor:
-        """yhat(x) in {-1, +1} for `x` (n, *shape), as float64 (n,)."""
+        """yhat(x) in {-1, +1} for `x` (n, *shape), as float64 (n,): a sign in formulas."""
         return self._majority(self._search(self._flat(x), self.k))
 
     def radius(self, x: object, norm: Norm, bound: str = "sharp") -> Tensor:

@@ -4,32 +4,45 @@ import torch
 from torch import Tensor
 
 from lbrs import _checks
-from lbrs._checks import batch, integer, number
+from lbrs._checks import ArrayLike, batch, integer, number
 from lbrs.certificates import Certificate, round_down, theorem_h
 from lbrs.montecarlo import SampledScore, normal_draws, safe_lower
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
 from lbrs.rounding import EPS
-from lbrs.scores.base import Linearization, sign
+from lbrs.scores.base import Linearization, Local, sign
 
 
 class CohenScore(SampledScore):
-    """h(x) = sigma PhiInv(p(x)), p(x) = P(f(x + eps) = +1), eps ~ N(0, sigma^2 I): 1-Lipschitz in l2 for every measurable classifier f
-    (Salman et al. 2019), so that Theorem H certifies h^mu(x) = h(x) + alpha yhat(x) in l2. At alpha = 0 this is the certificate of Cohen et al. (2019).
+    r"""Cohen's score, 1-Lipschitz in l2 for every measurable classifier f (Salman et al. 2019), so
+    that Theorem H certifies h^mu(x) = h(x) + alpha yhat(x) in l2.
 
-    p is known through draws: `LocallyBiased.certify` is probabilistic and may abstain; `predict` and `score` estimate p by (k + 1/2)/(n + 1) from new draws.
+    .. math::
 
-    Parameters
-    ----------
-    score: f is the sign of this Score, or of this torch callable (n, *shape) -> (n,), with sign 0 = +1. Any network will do.
-    sigma: > 0, in the units of x. samples: >= 1, n draws per point. generator: a torch generator on the score's device; None takes torch's own.
-    dtype, device, batch_size: as for `Score`, for a callable.
-    noise: "plain", with which certificates hold in real arithmetic, or "sound": they hold for what is computed in floating
-        point, for the classifier that rounds its points to a grid of sigma/65536 (see `lbrs.noise`). The radius is less by
-        1.01 sqrt(d) of its steps, and the confidence pays for n d 2^-48.
+       h(x) = \sigma\,\Phi^{-1}\big(p(x)\big),
+       \qquad p(x) = \mathbb{P}\big(f(x + \epsilon) = +1\big)
 
-    Raises ValueError or TypeError that names the argument; ValueError, of sigma, where the type in which x + eps is
-    computed cannot hold noise of this size.
+    At alpha = 0 this is the certificate of Cohen et al. (2019). p is known through draws:
+    ``LocallyBiased.certify`` is probabilistic and may abstain; ``predict`` and ``score`` estimate
+    p by (k + 1/2)/(n + 1) from new draws.
+
+    Source: Theorem H (:prf:ref:`theorem-h`).
+
+    Parameters:
+        score: f is the sign of this Score, or of this torch callable (n, *shape) -> (n,), with
+            sign 0 = +1. Any network will do.
+        sigma: > 0, in the units of x.
+        samples: >= 1, n draws per point.
+        generator: a torch generator on the score's device; None takes torch's own.
+        dtype, device, batch_size: as for ``Score``, for a callable.
+        noise: "plain", with which certificates hold in real arithmetic, or "sound": they hold for
+            what is computed in floating point, for the classifier that rounds its points to a grid
+            of sigma/65536 (see ``lbrs.noise``). The radius is less by 1.01 sqrt(d) of its steps,
+            and the confidence pays for n d 2^-48.
+
+    Raises:
+        ValueError, TypeError: naming the argument; ValueError, of sigma, where the type in which
+            x + eps is computed cannot hold noise of this size.
 
     >>> model = CohenScore(lambda x: x[:, 0], 1.0, 1000, torch.Generator().manual_seed(0))
     >>> low, high = model.interval([[0.5]], confidence=0.999)
@@ -37,50 +50,57 @@ class CohenScore(SampledScore):
     True
     """
 
-    def counts(self, x: object) -> Tensor:
-        """How many of `samples` new draws of f(x + eps) are +1, for `x` (n, *shape), as int64 (n,)."""
+    def counts(self, x: ArrayLike) -> Tensor:
+        """How many of `samples` new draws of f(x + eps) are +1, for `x` (n, *shape), as int64
+        (n,)."""
         x = batch("x", x)
         counts = torch.zeros(len(x), dtype=torch.int64, device=self.device)
         for m in self.rounds(x, self.samples):
-            for rows, _, values in normal_draws(
-                self.base, x, self.sigma, m, self.generator, self._noise
-            ):
+            draws = normal_draws(self.base, x, self.sigma, m, self.generator, self._noise)
+            for rows, _, values in draws:
                 counts[rows] += (values >= 0).sum(1)
         return counts
 
-    def interval(self, x: object, confidence: float = 0.999) -> tuple[Tensor, Tensor]:
-        """Bounds (n,), (n,) of h at `x` (n, *shape) from new draws, see `cohen_interval`; with sound noise, of h at the
-        points of the grid that `x` is rounded to."""
+    def interval(self, x: ArrayLike, confidence: float = 0.999) -> tuple[Tensor, Tensor]:
+        """Bounds (n,), (n,) of h at `x` (n, *shape) from new draws, see `cohen_interval`; with
+        sound noise, of h at the points of the grid that `x` is rounded to."""
         confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
         x = batch("x", x)
-        options = {"noise": self.noise, "features": x[:1].numel()}
-        return cohen_interval(self.counts(x), self.samples, self.sigma, confidence, **options)
-
-    def linearize(self, x: object, norm: Norm) -> Linearization:
-        """h as estimated from new draws, with slope 1 and crossing |h|, at the points `x` (n, *shape)."""
-        value = self.sigma * torch.special.ndtri(
-            (self.counts(x).double() + 0.5) / (self.samples + 1)
+        return cohen_interval(
+            self.counts(x),
+            self.samples,
+            self.sigma,
+            confidence,
+            noise=self.noise,
+            features=x[:1].numel(),
         )
+
+    def linearize(self, x: ArrayLike, norm: Norm) -> Linearization:
+        """h as estimated from new draws, with slope 1 and crossing |h|, at the points `x`
+        (n, *shape)."""
+        share = (self.counts(x).double() + 0.5) / (self.samples + 1)
+        value = self.sigma * torch.special.ndtri(share)
         return Linearization(sign(value), value, torch.ones_like(value), value.abs())
 
     def certify_biased(
-        self,
-        x: Tensor,
-        label: Tensor,
-        neighbor: Tensor,
-        alpha: float,
-        norm: Norm,
-        confidence: float,
+        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """`cohen_certificate` at the points `x` (n, *shape), from new draws."""
-        counts, options = self.counts(x), {"noise": self.noise, "features": x[:1].numel()}
+        """`cohen_certificate` at the points of `local`, from new draws."""
         return cohen_certificate(
-            counts, self.samples, self.sigma, label, neighbor, alpha, confidence, **options
+            self.counts(local.x),
+            self.samples,
+            self.sigma,
+            local.label,
+            local.neighbor,
+            alpha,
+            0.999 if confidence is None else confidence,
+            noise=self.noise,
+            features=local.x[:1].numel(),
         )
 
 
 def cohen_interval(
-    counts: Tensor,
+    counts: ArrayLike,
     samples: int,
     sigma: float,
     confidence: float = 0.999,
@@ -88,89 +108,90 @@ def cohen_interval(
     noise: str = "plain",
     features: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """Bounds (n,), (n,) of sigma PhiInv(p): for each point, both hold with probability at least `confidence`; -inf or inf where nothing is known.
+    """Bounds (n,), (n,) of sigma PhiInv(p): for each point, both hold with probability at least
+    `confidence`; -inf or inf where nothing is known.
 
-    Clopper and Pearson's two-sided interval of p, each side missed with probability at most (1 - confidence)/2, rounded outward.
-    Parameters: `counts` (n,) of +1 in `samples` independent draws; `sigma` > 0; `confidence` in (0, 1); `noise`, with which
-    the counts were drawn, and d `features` of a point, which sound noise needs to know.
+    Clopper and Pearson's two-sided interval of p, each side missed with probability at most
+    (1 - confidence)/2, rounded outward.
+
+    Parameters:
+        counts: (n,) of +1 in `samples` independent draws.
+        samples: >= 1.
+        sigma: > 0, in the units of x.
+        confidence: in (0, 1).
+        noise: with which the counts were drawn.
+        features: d of a point, which sound noise needs to know.
     """
     counts, samples = _counts(counts, samples)
     sigma = number("sigma", sigma, low=0, open_low=True)
     error = 1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
     tail = noise_named(noise).spend(error, samples, integer("features", features, low=0)) / 2
-    low, high = (
-        sigma * torch.special.ndtri(safe_lower(k, samples, tail))
-        for k in (counts, samples - counts)
-    )
+    lower = safe_lower(counts, samples, tail), safe_lower(samples - counts, samples, tail)
+    low, high = (sigma * torch.special.ndtri(one) for one in lower)
     slack = 1e-12
     return low - slack * (low.abs() + sigma), slack * (high.abs() + sigma) - high
 
 
 def cohen_certificate(
-    counts: Tensor,
+    counts: ArrayLike,
     samples: int,
     sigma: float,
-    label: object,
-    neighbor: Tensor,
+    label: ArrayLike,
+    neighbor: ArrayLike,
     alpha: float,
     confidence: float = 0.999,
     *,
     noise: str = "plain",
     features: int = 1,
 ) -> Certificate:
-    """Theorem H (book: theorem-h) for Cohen's score h = sigma PhiInv(p), in l2: with R the lower end of f^mu(x) h(x),
-    the radius is min{R + alpha, max(R_nb, R - alpha)} where f^mu(x) = yhat(x), and else R - alpha. Where the interval of h does not decide
-    the sign of h + alpha yhat(x), it abstains.
+    """Theorem H (:prf:ref:`theorem-h`) for Cohen's score h = sigma PhiInv(p), in l2, from counts.
 
-    For each point the statement holds with probability at least `confidence`, for all alphas at once: the one event that it rests on, that
-    `cohen_interval` holds h(x), does not depend on alpha. So one set of counts serves any number of alphas. A point whose p is below 1/2 for a label +1
-    can be certified, where Cohen's certificate abstains or gives the other label.
+    With R the lower end of f^mu(x) h(x), the radius is min{R + alpha, max(R_nb, R - alpha)} where
+    f^mu(x) = yhat(x), and else R - alpha. Where the interval of h does not decide the sign of
+    h + alpha yhat(x), it abstains.
 
-    Parameters: `counts` (n,) of +1 in `samples` draws; `sigma` > 0; `label` yhat(x) (n,) in {-1, +1}; `neighbor` R_nb (n,) in l2; `alpha` >= 0;
-    `noise`, "plain" or "sound", with which the counts were drawn, and d `features` of a point: R is less by the shift of sound noise.
+    For each point the statement holds with probability at least `confidence`, for all alphas at
+    once: the one event that it rests on, that ``cohen_interval`` holds h(x), does not depend on
+    alpha. So one set of counts serves any number of alphas. A point whose p is below 1/2 for a
+    label +1 can be certified, where Cohen's certificate abstains or gives the other label.
 
-    >>> cohen_certificate(torch.tensor([450]), 1000, 1.0, [1], torch.tensor([2.0]), alpha=1.0).radius
+    Parameters:
+        counts: (n,) of +1 in `samples` draws.
+        samples: >= 1.
+        sigma: > 0, in the units of x.
+        label: yhat(x) (n,) in {-1, +1}.
+        neighbor: R_nb (n,) in l2.
+        alpha: >= 0.
+        confidence: in (0, 1).
+        noise: "plain" or "sound", with which the counts were drawn.
+        features: d of a point: R is less by the shift of sound noise.
+
+    >>> cohen_certificate([450], 1000, 1.0, [1], [2.0], alpha=1.0).radius
     tensor([0.7422], dtype=torch.float64)
     """
     low, high = cohen_interval(counts, samples, sigma, confidence, noise=noise, features=features)
-    used = noise_named(noise)
+    used, alpha = noise_named(noise), number("alpha", alpha, low=0)
     label = _checks.labels("label", label, len(low)).to(low)
-    neighbor, alpha = (
-        _checks.radii("neighbor", neighbor, len(low)).to(low),
-        number("alpha", alpha, low=0),
-    )
+    neighbor = _checks.radii("neighbor", neighbor, len(low)).to(low)
     plus, minus = low + alpha * label > 0, high + alpha * label < 0
-    prediction = plus.double() - minus.double()
+    prediction = plus.long() - minus.long()
     distance = torch.where(plus, low, -high)
     distance = distance - 8 * EPS * (distance.abs() + alpha) - used.shift(sigma, features)
-    radius = torch.where(
-        prediction != 0, theorem_h(distance, prediction == label, neighbor, alpha), 0.0
-    )
-    return Certificate(
-        prediction,
-        round_down(radius),
-        L2,
-        "probabilistic",
-        "Theorem H (Cohen's score)",
-        used.assumption,
-        float(confidence),
-    )
+    radius = theorem_h(distance, prediction == label, neighbor, alpha)
+    radius = round_down(torch.where(prediction != 0, radius, 0.0))
+    source = "Theorem H (Cohen's score)"
+    told, confidence = used.assumption, float(confidence)
+    return Certificate(prediction, radius, L2, "probabilistic", source, told, confidence)
 
 
-def _counts(counts: object, samples: int) -> tuple[Tensor, int]:
+def _counts(counts: ArrayLike, samples: int) -> tuple[Tensor, int]:
     samples, given = integer("samples", samples, low=1), _checks.array("counts", counts)
-    if (
-        given.ndim != 1
-        or (given != given.floor()).any()
-        or (given < 0).any()
-        or (given > samples).any()
-    ):
+    wrong = (given != given.floor()) | (given < 0) | (given > samples)
+    if given.ndim != 1 or wrong.any():
+        told = f"shape {tuple(given.shape)}"
+        if given.numel():
+            told += f" and values from {given.min().item():g} to {given.max().item():g}"
         raise ValueError(
-            f"counts must be whole numbers (n,) from 0 to samples = {samples}, got shape {tuple(given.shape)}"
-            + (
-                f" and values from {given.min().item():g} to {given.max().item():g}"
-                if given.numel()
-                else ""
-            )
+            f"counts must be whole numbers (n,) from 0 to samples = {samples}, got {told}"
         )
     return given, samples

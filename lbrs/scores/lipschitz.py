@@ -1,36 +1,48 @@
-"""Scores that are certified by a Lipschitz constant alone (Theorem H): no gradient is needed, so that any network will do."""
+"""Scores certified by a Lipschitz constant alone (Theorem H): any network will do."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from lbrs._checks import number
+from lbrs._checks import ArrayLike, number
 from lbrs.certificates import Certificate, round_down, theorem_h
 from lbrs.norms import Norm
-from lbrs.rounding import EPS, least, lipschitz_allowance
-from lbrs.scores.base import Linearization, Score, select, sign
+from lbrs.rounding import lipschitz_distance
+from lbrs.scores.base import Constant, Linearization, Local, Score, select, sign
 
 
 class LipschitzScore(Score):
-    """A score h with |h(x) - h(z)| <= K ||x - z|| for all x, z, in the norm used for certification; h need not be differentiable.
+    r"""A score with a Lipschitz constant, in the norm used for certification; it need not be
+    differentiable, so that ReLU networks are allowed.
 
-    `LocallyBiased` with it is h^mu(x) = h(x) + alpha K yhat(x), and `certify` gives Theorem H: with R = f^mu(x) h(x)/K the radius is
-    min{R + alpha, max(R_nb, R - alpha)} where f^mu(x) = yhat(x), and else R - alpha; |h|/K at alpha = 0. ReLU networks are allowed.
+    .. math:: |h(x) - h(z)| \le K\,\|x - z\|
 
-    Parameters
-    ----------
-    function: as for `Score`, without the need of a gradient.
-    lipschitz: K >= 0, in units of h per unit of x. The certificate is only as true as this number.
-    rounding: how far at most the computed h is from h, as a share of 1 + |h|; certificates allow for it. By default 1e-10
-        where every operation is seen to compute in float64, 1e-4 in float32.
-    dtype, device, batch_size, domain: as for `Score`.
+    ``LocallyBiased`` with it is h^mu(x) = h(x) + alpha K yhat(x), and ``certify`` gives Theorem H:
+    with R = f^mu(x) h(x)/K the radius is min{R + alpha, max(R_nb, R - alpha)} where
+    f^mu(x) = yhat(x), and else R - alpha.
 
-    Raises ValueError or TypeError that names the argument.
+    Source: Theorem H (:prf:ref:`theorem-h`).
 
-    >>> LipschitzScore(lambda x: x.abs().amax(1) - 1, 1.0).linearize(torch.tensor([[0.5, -3.0]]), L2).crossing
+    Parameters:
+        function: as for ``Score``, without the need of a gradient.
+        lipschitz: K >= 0, in units of h per unit of x. The certificate is only as true as this
+            number.
+        rounding: how far at most the computed h is from h, as a share of 1 + abs(h); certificates
+            allow for it. By default 1e-10 where every operation is seen to compute in float64,
+            1e-4 in float32.
+        dtype, device, batch_size, domain: as for ``Score``.
+
+    Raises:
+        ValueError, TypeError: naming the argument.
+
+    >>> h = LipschitzScore(lambda x: x.abs().amax(1) - 1, 1.0)
+    >>> h.linearize(torch.tensor([[0.5, -3.0]]), L2).crossing
     tensor([2.], dtype=torch.float64)
     """
+
+    bounds: ClassVar[tuple[str, ...]] = ("sharp",)
 
     def __init__(
         self,
@@ -53,41 +65,27 @@ class LipschitzScore(Score):
         )
         self.lipschitz = number("lipschitz", lipschitz, low=0)
 
-    def linearize(self, x: object, norm: Norm) -> Linearization:
-        """h (n,), K as slope (n,) and |h|/K as crossing (n,), inf for K = 0, at the points `x` (n, *shape)."""
+    def linearize(self, x: ArrayLike, norm: Norm) -> Linearization:
+        """h (n,), K as slope (n,) and |h|/K as crossing (n,), inf for K = 0, at the points `x`
+        (n, *shape)."""
         value = self.value(x)
         slope = torch.full_like(value, self.lipschitz)
-        return Linearization(
-            sign(value), value, slope, torch.where(slope > 0, value.abs() / slope, torch.inf)
-        )
+        crossing = torch.where(slope > 0, value.abs() / slope, torch.inf)
+        return Linearization(sign(value), value, slope, crossing)
+
+    def first_order(self, x: Tensor, norm: Norm) -> tuple[Linearization | None, Constant | None]:
+        """As `Score.first_order`; Theorem H needs no L."""
+        return self.linearize(x, norm), None
 
     def certify_biased(
-        self,
-        x: Tensor,
-        label: Tensor,
-        neighbor: Tensor,
-        alpha: float,
-        norm: Norm,
-        confidence: float,
+        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """Theorem H (book: theorem-h) at the points `x` (n, *shape), given the oracle's `label` (n,) and R_nb, `neighbor` (n,)."""
-        local, K = self.linearize(x, norm), self.lipschitz
-        label = label.to(local.base)
-        prediction = select(local, label, alpha)
-        lowered = least(prediction * local.value, self.rounding) - lipschitz_allowance(
-            alpha, K, self.rounding
-        )
-        flat = torch.where(lowered > 0, torch.inf, -torch.inf)
-        distance = torch.where(
-            local.slope > 0, lowered / torch.where(local.slope > 0, local.slope, 1.0), flat
-        )
-        distance = torch.where(
-            torch.isfinite(distance), distance - 8 * EPS * (distance.abs() + alpha), distance
-        )
-        radius = self.within_domain(
-            x, round_down(theorem_h(distance, prediction == label, neighbor.to(distance), alpha))
-        )
-        assumption = f"h is {K:g}-Lipschitz in {norm}, computed with relative errors of at most {self.rounding:g}"
-        if self.domain is not None:
-            assumption += f", for |x_i| <= {self.domain:g}"
-        return Certificate(prediction, radius, norm, "deterministic", "Theorem H", assumption)
+        """Theorem H (:prf:ref:`theorem-h`) at the points of `local`."""
+        first, K = local.linearization(), self.lipschitz
+        prediction = select(first, local.label, alpha)
+        distance = lipschitz_distance(prediction * first.value, alpha, K, self.rounding)
+        radius = theorem_h(distance, prediction == local.label, local.neighbor, alpha)
+        radius = self.within_domain(local.x, round_down(radius))
+        told = f"computed with relative errors of at most {self.rounding:g}{self.assumed}"
+        told = f"h is {K:g}-Lipschitz in {local.norm}, {told}"
+        return Certificate(prediction, radius, local.norm, "deterministic", "Theorem H", told)

@@ -1,23 +1,30 @@
-"""The probability margin of a network's logit, which keeps sign and gradient where tanh saturates."""
+"""The probability margin of a logit, which keeps sign and gradient where tanh saturates."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from lbrs._checks import batch
+from lbrs._checks import ArrayLike, batch
 from lbrs.norms import Norm
 from lbrs.scores.base import Constant, Linearization, Score, sign
 
 
 class ProbabilityMargin(Score):
-    """The probability margin g = p(+1) - p(-1) = tanh(z/2) of a network's logit z, with values in [-1, 1].
+    r"""The probability margin of a network's logit z, with values in [-1, 1].
 
-    The sign is that of z, and the crossing is sinh(|z|)/||grad z||_*, both computed from the logit, so that a saturated tanh
-    neither loses its gradient nor its sign. This is the paper's g in [0, 1]^2 (Theorem 1), written as g_1 - g_2.
+    .. math:: g(x) = p_{+1}(x) - p_{-1}(x) = \tanh\big(z(x)/2\big)
 
-    Parameters: `network`, a module that maps (n, *shape) to logits (n,) or (n, 1), or to two-class logits (n, 2) in the order
-    (-1, +1); the rest as for `Score`.
+    This is the paper's g in [0, 1]^2 (Theorem 1), written as g_1 - g_2. The sign is that of z, and
+    the crossing is sinh(abs(z))/||grad z||_*, both computed from the logit, so that a saturated
+    tanh neither loses its gradient nor its sign.
+
+    Source: Theorem 1 (:prf:ref:`theorem-1`).
+
+    Parameters:
+        network: a module that maps (n, *shape) to logits (n,) or (n, 1), or to two-class logits
+            (n, 2) in the order (-1, +1).
+        gradient_lipschitz, dtype, device, batch_size, rounding: as for ``Score``.
     """
 
     def __init__(
@@ -44,11 +51,11 @@ class ProbabilityMargin(Score):
             return output[:, 1] - output[:, 0]
         return super()._squeeze(output, n)
 
-    def logit(self, x: object) -> Tensor:
+    def logit(self, x: ArrayLike) -> Tensor:
         """The logit z at the points `x` (n, *shape), as float64 (n,)."""
         return super().raw(batch("x", x))
 
-    def logit_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+    def logit_and_gradient(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         """z (n,) and grad z (n, *shape) at the points `x` (n, *shape), as float64."""
         return super().value_and_gradient(x)
 
@@ -56,13 +63,13 @@ class ProbabilityMargin(Score):
         """tanh(z/2), as `Score.raw`."""
         return (super().raw(x) / 2).tanh()
 
-    def value_and_gradient(self, x: object) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         """tanh(z/2) (n,) and its gradient grad z / (2 cosh(z/2)^2) (n, *shape), as float64."""
         logit, gradient = self.logit_and_gradient(x)
         rate = 0.5 / (logit / 2).cosh() ** 2
         return (logit / 2).tanh(), gradient * rate.reshape(-1, *[1] * (gradient.ndim - 1))
 
-    def linearize(self, x: object, norm: Norm) -> Linearization:
+    def linearize(self, x: ArrayLike, norm: Norm) -> Linearization:
         """As `Score.linearize`, with base and crossing from the logit."""
         logit, gradient = self.logit_and_gradient(x)
         length = norm.dual(gradient.flatten(1))

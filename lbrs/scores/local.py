@@ -1,0 +1,82 @@
+"""What is known of a score near points, to first order, for every alpha at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lbrs.norms import Norm
+
+Constant = float | Callable[[Tensor, Tensor], Tensor]
+"""A gradient-Lipschitz constant for all points, or a map from points and radii to local ones."""
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """The score at each of n points, to first order.
+
+    Attributes:
+        base: (n,), f(x) = sign g(x) in {-1, +1}, with sign 0 = +1, as float64.
+        value: (n,), g(x).
+        slope: (n,), G = ||grad g(x)||_*.
+        crossing: (n,), |g(x)|/G, the alpha above which the oracle decides; inf where G = 0.
+    """
+
+    base: Tensor
+    value: Tensor
+    slope: Tensor
+    crossing: Tensor
+
+
+@dataclass(frozen=True)
+class Local:
+    """What the certificates of a locally biased score rest on at n points, for every alpha.
+
+    Attributes:
+        x: the points (n, *shape).
+        norm: the threat norm.
+        label: (n,), the oracle's yhat(x) in {-1, +1}.
+        neighbor: (n,), the oracle's radius for the bound that is asked for.
+        first: the score to first order; None where only draws tell.
+        L: the constant of Assumption 7; None where the certificate needs none.
+    """
+
+    x: Tensor
+    norm: Norm
+    label: Tensor
+    neighbor: Tensor
+    first: Linearization | None
+    L: Constant | None
+
+    def linearization(self) -> Linearization:
+        """`first`, where there is one."""
+        if self.first is None:
+            raise ValueError("first must be a Linearization for this certificate, got None")
+        return self.first
+
+
+def sign(values: Tensor) -> Tensor:
+    """The sign in {-1, +1}, with sign 0 = +1, as float64."""
+    return torch.where(values >= 0, 1.0, -1.0).to(torch.float64)
+
+
+def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
+    r"""f^mu(x) at n points, the sign of equation (5): one pass serves every alpha.
+
+    .. math::
+
+       f^\mu(x) = \begin{cases} \hat y(x) & \alpha > |g(x)| / \|\nabla g(x)\|_* \\
+       \operatorname{sign} g(x) & \text{else} \end{cases}
+
+    Source: equation (5), :doc:`nonlinear`.
+
+    Parameters:
+        local: the score at the points.
+        label: (n,), the oracle's yhat(x) in {-1, +1}.
+        alpha: the length of the bias.
+
+    Returns:
+        (n,) int64 in {-1, +1}.
+    """
+    return torch.where(alpha > local.crossing, label.to(local.base), local.base).long()
