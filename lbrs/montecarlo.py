@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -34,6 +35,15 @@ def normal_draws(
         drawn = noise.draw((len(part), m, *x.shape[1:]), score.dtype, score.device, generator)
         points = noise.around(part, drawn, sigma, score.dtype).flatten(0, 1)
         yield rows, drawn, score.raw(points).reshape(len(part), m)
+
+
+def reseeded(
+    generator: torch.Generator | None, device: torch.device | str
+) -> torch.Generator | None:
+    """A generator on `device` that starts from the seed of `generator`; None for None."""
+    if generator is None:
+        return None
+    return torch.Generator(device).manual_seed(generator.initial_seed())
 
 
 def bounded(values: Tensor, score: Score) -> Tensor:
@@ -115,6 +125,13 @@ class SampledScore(Score):
     def linearize(self, x: object, norm: Norm) -> Linearization:
         """An estimate of value and slope at the points `x` (n, *shape), from new draws."""
         raise NotImplementedError
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same score on `device`, with a generator there of the same seed."""
+        moved = super().to(device)
+        moved.base = self.base.to(device)
+        moved.function, moved.generator = moved.base.function, reseeded(self.generator, device)
+        return moved
 
     def first_order(self, x: Tensor, norm: Norm) -> tuple[Linearization | None, Constant | None]:
         """Nothing: a certificate draws for itself."""

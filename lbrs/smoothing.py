@@ -1,6 +1,7 @@
 """The locally biased classifier."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from lbrs.certificates import Certificate, round_down
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.scores.base import Local, Score, select
+from lbrs.scores.linear import LinearScore
 
 BOUNDS = ("sharp", "paper", "exact")
 
@@ -182,7 +184,8 @@ class LocallyBiased:
     def _exact(self, x: Tensor) -> Certificate:
         from lbrs.exact.cells import exact_radii
 
-        found = exact_radii(self.base, self.oracle, self.alpha, self.norm, x)
+        linear = cast(LinearScore, self.base)  # exact_radii refuses any other
+        found = exact_radii(linear, self.oracle, self.alpha, self.norm, x)
         radius = torch.maximum(round_down(found.radius), self.certify(x).radius)
         told = "Theorem C", "g is affine"
         return Certificate(found.prediction, radius, self.norm, "deterministic", *told)

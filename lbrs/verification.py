@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lbrs._checks import batch, integer
+from lbrs._checks import ArrayLike, batch, integer
 from lbrs.certificates import Certificate
 from lbrs.multiclass import MulticlassLocallyBiased
 from lbrs.smoothing import LocallyBiased
@@ -23,11 +23,12 @@ Classifier = LocallyBiased | MulticlassLocallyBiased
 class Verification:
     """What the attacks found for each of n points.
 
-    `distance` (n,): the closest change of the prediction found, in the certificate's norm, rounded
-    to nearest; inf if none was found, 0 if x alone has another prediction.
-    `witness` (n, *shape): the point where it changes; NaN if none was found.
-    `broken` (n,) bool: the distance is below the radius, so that the certificate is false there.
-    `tightness` (n,): radius / distance, in [0, 1] unless broken; 0 if no change was found.
+    Attributes:
+        distance: (n,), the closest change of the prediction found, in the certificate's norm,
+            rounded to nearest; inf if none was found, 0 if x alone has another prediction.
+        witness: (n, *shape), the point where it changes; NaN if none was found.
+        broken: (n,) bool, the distance is below the radius: the certificate is false there.
+        tightness: (n,), radius / distance, in [0, 1] unless broken; 0 if no change was found.
     """
 
     distance: Tensor
@@ -51,7 +52,7 @@ class Verification:
 
 def verify(
     model: Classifier,
-    x: object,
+    x: ArrayLike,
     certificate: Certificate,
     *,
     probes: int = 32,
@@ -67,12 +68,18 @@ def verify(
     a batch of one. So a model whose rows see each other is found out: its certificate is broken at
     distance 0 where x alone has another prediction. A witness is one alone too, moved out a little
     if need be; a change that only company shows is kept where it lies inside the ball.
-    Points stay within the `domain` of a score that has one.
+    Points stay within the ``domain`` of a score that has one.
 
-    Parameters: `model`; `x`; `certificate`, from `model.certify(x)`; `probes` >= 1, random
-    directions; `generator`, on the CPU.
-    Raises ValueError if the certificate is not one of these points, and for a score known through
-    random draws, whose predictions are random.
+    Parameters:
+        model: what was certified.
+        x: the points (n, *shape).
+        certificate: from ``model.certify(x)``.
+        probes: >= 1, random directions.
+        generator: a torch generator on the CPU; None takes torch's own.
+
+    Raises:
+        ValueError: if the certificate is not one of these points, and for a score known through
+            random draws, whose predictions are random.
 
     >>> oracle = NearestNeighborOracle([[0.0, 0.0], [4.0, 0.0]], [1, -1])
     >>> model = LocallyBiased(LinearScore([1.0, 0.0], -1.5), oracle, alpha=1.0)
@@ -194,14 +201,19 @@ class _Attack:
             corner = noise.sign() if number % 2 else noise
             yield corner / norm(corner)[:, None]
         gradient = self.gradient(flat)
-        for sense in (1.0, -1.0) if gradient is not None else ():
-            step = norm.maximizer(sense * gradient)
+        if gradient is not None:
+            yield from self.along_gradient(gradient)
+        yield from self.toward()
+
+    def along_gradient(self, gradient: Tensor) -> Iterator[Tensor]:
+        """Up and down the gradient, at x and at the end of a long step."""
+        for sense in (1.0, -1.0):
+            step = self.norm.maximizer(sense * gradient)
             yield step
             length = self.scale.clamp(max=1e6)[:, None]
-            further = self.gradient(self.model.base.inside(flat + length * step))
+            further = self.gradient(self.model.base.inside(self.flat + length * step))
             if further is not None:
-                yield norm.maximizer(sense * further)
-        yield from self.toward()
+                yield self.norm.maximizer(sense * further)
 
     def toward(self) -> Iterator[Tensor]:
         """Directions in which the oracle's label changes soonest: across bisectors, straight."""
