@@ -5,20 +5,24 @@ from torch import Tensor
 
 EPS = torch.finfo(torch.float64).eps
 CHOICE = 2 * EPS
-"""How far fl(|g| / G) may be from |g| / G where it is compared with alpha, as a share, and a little more."""
+"""How far fl(|g| / G) may be from |g| / G where it is compared with alpha, as a share, and a little
+more."""
 
 
 def slopes(slope: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Lower and upper ends (n,), (n,) of G, where the computed `slope` is off by at most `share` (1 + G)."""
+    """Lower and upper ends (n,), (n,) of G, where the computed `slope` is off by at most `share` (1
+    + G)."""
     return ((slope - share) / (1 + share)).clamp(min=0) * (1 - 4 * EPS), (slope + share) / (
         1 - share
     ) * (1 + 4 * EPS)
 
 
 def least(value: Tensor, share: float) -> Tensor:
-    """The least v with |fl(v) - v| <= s (1 + |v|), given the computed `value` fl(v), any shape; `share` s < 1.
+    """The least v with |fl(v) - v| <= s (1 + |v|), given the computed `value` fl(v), any shape;
+    `share` s < 1.
 
-    Lemma. For v >= 0 fl(v) <= v + s (1 + v), so v >= (fl(v) - s)/(1 + s); for v < 0 fl(v) <= v (1 - s) + s.
+    Lemma. For v >= 0 fl(v) <= v + s (1 + v), so v >= (fl(v) - s)/(1 + s); for v < 0 fl(v) <= v (1 -
+    s) + s.
     """
     over = value - share
     return torch.where(over >= 0, over / (1 + share), over / (1 - share)) - 4 * EPS * value.abs()
@@ -27,15 +31,19 @@ def least(value: Tensor, share: float) -> Tensor:
 def general_score(
     slope: Tensor, reach: Tensor, alpha: float, L: float | Tensor, share: float, slope_share: float
 ) -> Tensor:
-    """By how much s g(z) +- alpha ||grad g(z)||_* must exceed 0, for any z with ||z - x|| <= reach, so that the computed one does, too.
+    """By how much s g(z) +- alpha ||grad g(z)||_* must exceed 0, for any z with ||z - x|| <= reach,
+    so that the computed one does, too.
 
-    Lemma. Let |fl(g) - g| <= s (1 + |g|) and |fl(G) - G| <= s' (1 + G), G = ||grad g||_*, s <= s' < 1. Write A = +-g + y alpha G for the true
-    margin at z. If y = +1 and g speaks against it, |g| <= alpha G, so the computed margin is at least A - s (1 + alpha G) - alpha s' (1 + G).
-    If y = +1 and g speaks for it, it is at least (1 - s') A - s - alpha s'. If y = -1, g = A + alpha G speaks for it, and the computed margin is
-    at least (1 - s) A - s (1 + alpha G) - alpha s' (1 + G). So A > (s (1 + alpha G) + alpha s' (1 + G))/(1 - s') suffices. Since grad g is
-    L-Lipschitz, G(z) <= G(x) + L reach. The rounded quotient |g|/G that is compared with alpha counts as an error of G.
+    Lemma. Let |fl(g) - g| <= s (1 + |g|) and |fl(G) - G| <= s' (1 + G), G = ||grad g||_*, s <= s' <
+    1. Write A = +-g + y alpha G for the true margin at z. If y = +1 and g speaks against it, |g| <=
+    alpha G, so the computed margin is at least A - s (1 + alpha G) - alpha s' (1 + G). If y = +1
+    and g speaks for it, it is at least (1 - s') A - s - alpha s'. If y = -1, g = A + alpha G speaks
+    for it, and the computed margin is at least (1 - s) A - s (1 + alpha G) - alpha s' (1 + G). So A
+    > (s (1 + alpha G) + alpha s' (1 + G))/(1 - s') suffices. Since grad g is L-Lipschitz, G(z) <=
+    G(x) + L reach. The rounded quotient |g|/G that is compared with alpha counts as an error of G.
 
-    Parameters: `slope` (n,), at least G(x); `reach` (n,); `share` s and `slope_share` s' < 1. Returns (n,).
+    Parameters: `slope` (n,), at least G(x); `reach` (n,); `share` s and `slope_share` s' < 1.
+    Returns (n,).
     """
     there = slope + L * reach
     error = share * (1 + alpha * there) + alpha * (slope_share + CHOICE) * (1 + there)
@@ -44,20 +52,24 @@ def general_score(
 
 
 def lipschitz_allowance(alpha: float, K: float, share: float) -> float:
-    """By how much s h(z) +- alpha K must exceed 0 so that the computed one does, too, |fl(h) - h| <= s (1 + |h|).
+    """By how much s h(z) +- alpha K must exceed 0 so that the computed one does, too, |fl(h) - h|
+    <= s (1 + |h|).
 
-    Lemma. That of `general_score` with the exact slope K: (s (1 + alpha K))/(1 - s), and a few eps of alpha K for the comparison. The same holds
-    for differences of scores h_s - h_c, with a bias of at most alpha K.
+    Lemma. That of `general_score` with the exact slope K: (s (1 + alpha K))/(1 - s), and a few eps
+    of alpha K for the comparison. The same holds for differences of scores h_s - h_c, with a bias
+    of at most alpha K.
     """
     return share * (1 + alpha * K) / (1 - share) + 16 * EPS * alpha * K
 
 
 def affine_scores(sizes: Tensor, d: int) -> Tensor:
-    """How far a computed w^T z + b is off at x and, but for what grows with ||z - x||, at z, together.
+    """How far a computed w^T z + b is off at x and, but for what grows with ||z - x||, at z,
+    together.
 
-    Lemma. In any order of summation each of the d products takes part in at most d + 1 roundings, so the error at z is at most
-    (1 + O(d u)) (d + 1) u (sum |w_i z_i| + |b|), u = eps/2, and sum |w_i z_i| <= sum |w_i x_i| + ||w||_* ||z - x||. Half an eps is for
-    the computed sizes; underflow may cost 2^-1020 d besides. What grows is at most `affine_slope` ||w||_* ||z - x||.
+    Lemma. In any order of summation each of the d products takes part in at most d + 1 roundings,
+    so the error at z is at most (1 + O(d u)) (d + 1) u (sum |w_i z_i| + |b|), u = eps/2, and sum
+    |w_i z_i| <= sum |w_i x_i| + ||w||_* ||z - x||. Half an eps is for the computed sizes; underflow
+    may cost 2^-1020 d besides. What grows is at most `affine_slope` ||w||_* ||z - x||.
 
     Parameters: `sizes` sum |w_i x_i| + |b|, any shape; `d` features.
     """
@@ -65,7 +77,8 @@ def affine_scores(sizes: Tensor, d: int) -> Tensor:
 
 
 def affine_slope(d: int) -> float:
-    """The share of ||w||_* by which the rounding error of w^T z + b grows with ||z - x||, see `affine_scores`."""
+    """The share of ||w||_* by which the rounding error of w^T z + b grows with ||z - x||, see
+    `affine_scores`."""
     return (d + 4) * EPS
 
 

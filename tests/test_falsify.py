@@ -1,4 +1,5 @@
-"""Every certificate is attacked: no point of a certified ball, random or sought, may change the prediction."""
+"""Every certificate is attacked: no point of a certified ball, random or sought, may change the
+prediction."""
 
 import math
 from fractions import Fraction
@@ -32,8 +33,10 @@ def norm(request):
 
 
 def margin(rng, d, norm):
-    """tanh(z/2) of z = sum_k c_k tanh(w_k^T x + b_k): with h(z) = tanh(z/2), |h'| <= 1/2, |h''| <= 1/sqrt(27),
-    ||grad z||_* <= G and grad z being K-Lipschitz, the gradient is (G^2/sqrt(27) + K/2)-Lipschitz."""
+    """tanh(z/2) of z = sum_k c_k tanh(w_k^T x + b_k).
+
+    With h(z) = tanh(z/2), |h'| <= 1/2, |h''| <= 1/sqrt(27), ||grad z||_* <= G and grad z being
+    K-Lipschitz, the gradient is (G^2/sqrt(27) + K/2)-Lipschitz."""
     w, b, c = (torch.from_numpy(rng.normal(size=shape)) for shape in ((3, d), 3, 3))
     G, K = (
         float((c.abs() * norm.dual(w)).sum()),
@@ -62,7 +65,8 @@ def make(draw, rng, ridge_score):
 
 
 def directions(model, x, rng, count):
-    """Unit vectors (m, n, d) in which the n points are pushed: random ones, and the steepest toward every reference point's bisector."""
+    """Unit vectors (m, n, d) in which the n points are pushed: random ones, and the steepest toward
+    every reference point's bisector."""
     n, d = x.shape
     around = torch.from_numpy(rng.normal(size=(count, n, d)))
     corners, axes = (
@@ -78,7 +82,8 @@ def directions(model, x, rng, count):
 
 
 def gradient_steps(model, x, radius, steps=4):
-    """Points (m, n, d) on the spheres of the radii, where g is pushed up and down, from x and from both steepest points."""
+    """Points (m, n, d) on the spheres of the radii, where g is pushed up and down, from x and from
+    both steepest points."""
     result = []
     for side in (-1.0, 1.0):
         z = x
@@ -91,7 +96,8 @@ def gradient_steps(model, x, radius, steps=4):
 
 
 def falsify(model, x, radius, rng, count=150):
-    """Which of the n points change their prediction within the radii, and how many points were tried."""
+    """Which of the n points change their prediction within the radii, and how many points were
+    tried."""
     radius = radius.clamp(max=1e3)
     units = directions(model, x, rng, count)
     length = torch.ones(len(units), len(x), 1, dtype=torch.float64)
@@ -219,7 +225,8 @@ def test_falsifier_finds_a_curvature_that_is_understated_tenfold(draw, rng, norm
 
 
 def test_zero_curvature_of_a_kinked_function_would_certify_what_is_false():
-    # The ReLU of maths.md, Section 1: almost everywhere its Hessian is 0, which as L = 0 would certify any radius at 0.
+    """Almost everywhere the Hessian of a ReLU is 0, which as L would certify any radius at 0."""
+
     def g(z):
         return 1 + 50 * (z - 0.01).clamp(min=0).sum(1)
 
@@ -271,9 +278,16 @@ def test_rounding_error_of_a_linear_score_is_bounded_and_its_distance_below_the_
         )
         assert torch.equal(distance, against)
         for z, value, error, base, R in zip(
-            x.tolist(), local.value.tolist(), bound.tolist(), local.base.tolist(), distance.tolist()
+            x.tolist(),
+            local.value.tolist(),
+            bound.tolist(),
+            local.base.tolist(),
+            distance.tolist(),
+            strict=True,
         ):
-            true = sum(Fraction(s) * Fraction(t) for s, t in zip(a.tolist(), z)) + Fraction(b)
+            true = sum(
+                Fraction(s) * Fraction(t) for s, t in zip(a.tolist(), z, strict=True)
+            ) + Fraction(b)
             assert 2 * abs(Fraction(value) - true) <= Fraction(error)
             assert (
                 norm == L2

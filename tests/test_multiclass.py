@@ -57,7 +57,8 @@ def affine(weight, bias, points, labels, alpha, norm=L2):
 
 
 def pieces(rng, C, d, norm, bend=torch.relu):
-    """h = A bend(W x + b) with |bend'| <= 1: the constants sum_k |A_sk - A_ck| ||w_k||_* of the differences."""
+    """h = A bend(W x + b) with |bend'| <= 1: the constants sum_k |A_sk - A_ck| ||w_k||_* of the
+    differences."""
     w, b, a = (torch.from_numpy(rng.normal(size=size)) for size in ((5, d), 5, (C, 5)))
     return lambda x: bend(x @ w.T + b) @ a.T, ((a[:, None] - a).abs() * norm.dual(w)).sum(-1)
 

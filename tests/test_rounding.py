@@ -1,4 +1,5 @@
-"""Allowances for rounding: each holds against the worst errors that its assumption allows, and is missed where it is left out."""
+"""Allowances for rounding: each holds against the worst errors that its assumption allows, and is
+missed where it is left out."""
 
 import math
 
@@ -30,8 +31,8 @@ SHARES = [1e-10, 1e-4, 0.05, 0.5]
 
 
 class Wrong(Score):
-    """g(x) = a x + b + L cos(x) on the line, off by all that `share` allows: at 0 value and slope to the sides `value` and `slope`,
-    elsewhere to the other sides."""
+    """g(x) = a x + b + L cos(x) on the line, off by all that `share` allows: at 0 value and slope
+    to the sides `value` and `slope`, elsewhere to the other sides."""
 
     def __init__(
         self, a: float, b: float, L: float, share: float, value: float, slope: float
@@ -51,7 +52,8 @@ class Wrong(Score):
 
 
 def flips(model: LocallyBiased) -> tuple[float, float]:
-    """The radius certified at 0, and the nearest change of the computed prediction on a fine grid."""
+    """The radius certified at 0, and the nearest change of the computed prediction on a fine
+    grid."""
     certificate = model.certify([[0.0]])
     radius = certificate.radius.item()
     reach = min(radius, 1e6) if radius > 0 else 1.0
@@ -61,7 +63,8 @@ def flips(model: LocallyBiased) -> tuple[float, float]:
 
 
 def attack(rng, share: float, count: int) -> tuple[int, int]:
-    """Of `count` random models with all four pairs of sides: how many are certified, and how many falsely."""
+    """Of `count` random models with all four pairs of sides: how many are certified, and how many
+    falsely."""
     certified = false = 0
     for _ in range(count):
         a, b = rng.normal(size=2) * 10.0 ** rng.uniform(-3, 3, 2)
@@ -238,7 +241,8 @@ def test_the_lowest_type_of_any_operation_decides_the_allowance():
 
 
 def test_exact_radii_of_weights_below_the_smallest_normal_number_allow_for_their_rounding():
-    """Found by attack: products of such weights lose most of their digits, so that the line is known to 1e-15 only."""
+    """Found by attack: products of such weights lose most of their digits, so that the line is
+    known to 1e-15 only."""
     oracle = NearestNeighborOracle([[9.0, 9.0], [-9.0, -9.0]], [1, -1])
     score = LinearScore([1.780644626514e-312, -7.161830355846e-312], -6.121756770335e-312)
     model, x = (

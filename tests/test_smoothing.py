@@ -303,7 +303,7 @@ def test_signs_over_a_grid_of_sigmas_share_their_noise_and_keep_the_guarantee_of
 ):
     x, sigmas = rng.uniform(0.1, 1, (300, 1)) * rng.choice([-1, 1], (300, 1)), [0.3, 1.0, 3.0]
     path = ridge([1.0], 9.0, 600, error=0.02).estimate_path(x, sigmas)
-    for sigma, estimate in zip(sigmas, path, strict=True):
+    for estimate in path:
         wrong = (estimate.sign.numpy() != np.sign(x[:, 0]))[estimate.decided.numpy()]
         assert wrong.sum() <= binom.ppf(1 - 1e-6, 300, 0.02) and (estimate.used <= 600).all()
     assert path[0].used.mean() < path[1].used.mean() < path[2].used.mean()

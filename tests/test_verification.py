@@ -1,4 +1,5 @@
-"""The falsifier passes true certificates, finds the boundary, and falls for no inflated radius; a certificate survives the disk."""
+"""The falsifier passes true certificates, finds the boundary, and falls for no inflated radius; a
+certificate survives the disk."""
 
 import dataclasses
 

@@ -89,7 +89,9 @@ def test_crossing_is_where_the_bias_outweighs_the_score(name, x, norm):
 def test_result_for_a_point_does_not_depend_on_the_batch(name, x):
     whole, single = SCORES[name](batch_size=1024), SCORES[name](batch_size=1)
     for a, b in zip(
-        whole.linearize(x, L2).__dict__.values(), single.linearize(x, L2).__dict__.values()
+        whole.linearize(x, L2).__dict__.values(),
+        single.linearize(x, L2).__dict__.values(),
+        strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
     order = [4, 0, 8, 2]
@@ -141,7 +143,7 @@ def test_any_real_input_gives_float64(score, given):
         else whole.astype(given)
     )
     expected = score.value_and_gradient(torch.from_numpy(whole).double())
-    for a, b in zip(score.value_and_gradient(x), expected):
+    for a, b in zip(score.value_and_gradient(x), expected, strict=True):
         assert a.dtype == torch.float64 and torch.equal(a, b)
 
 
@@ -190,10 +192,12 @@ def test_linear_score_equals_the_same_function_differentiated_by_torch(rng, norm
     x = rng.normal(size=(50, 3))
     linear, traced = LinearScore(WEIGHT, -0.75), Score(lambda x: x @ WEIGHT - 0.75)
     for a, b in zip(
-        linear.linearize(x, norm).__dict__.values(), traced.linearize(x, norm).__dict__.values()
+        linear.linearize(x, norm).__dict__.values(),
+        traced.linearize(x, norm).__dict__.values(),
+        strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-15)
-    for a, b in zip(linear.value_and_gradient(x), traced.value_and_gradient(x)):
+    for a, b in zip(linear.value_and_gradient(x), traced.value_and_gradient(x), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-15)
 
 
@@ -240,6 +244,7 @@ def test_two_logits_count_as_their_difference(x):
     for a, b in zip(
         ProbabilityMargin(both).linearize(x, LINF).__dict__.values(),
         difference.linearize(x, LINF).__dict__.values(),
+        strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
@@ -253,6 +258,7 @@ def test_probability_margin_equals_tanh_differentiated_by_torch(x, norm):
     for a, b in zip(
         margin.value_and_gradient(x) + tuple(margin.linearize(x, norm).__dict__.values()),
         traced.value_and_gradient(x) + tuple(traced.linearize(x, norm).__dict__.values()),
+        strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-14)
 

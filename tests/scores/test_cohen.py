@@ -148,7 +148,8 @@ def test_draws_repeat_themselves_and_stay_in_bounded_memory(open_door, monkeypat
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.5])
 def test_certificates_of_cohens_score_fail_at_most_as_often_as_stated(rng, alpha):
-    """A half-space: h(x) = w^T x + b exactly for |w| = 1, so that the smoothed classifier is known everywhere."""
+    """A half-space: h(x) = w^T x + b exactly for |w| = 1, so that the smoothed classifier is known
+    everywhere."""
     weight, x, confidence = (
         torch.tensor([0.6, -0.8], dtype=torch.float64),
         torch.from_numpy(rng.normal(size=(300, 2))),
@@ -181,7 +182,8 @@ def test_certificates_of_cohens_score_fail_at_most_as_often_as_stated(rng, alpha
 
 
 def test_one_set_of_counts_serves_all_alphas_at_once():
-    """Over repeats, whether any alpha's radius exceeds the truth: as often as the interval misses, not once for each alpha."""
+    """Over repeats, whether any alpha's radius exceeds the truth: as often as the interval misses,
+    not once for each alpha."""
     h, confidence, alphas = 0.3, 0.8, np.linspace(0, 2, 21)
     counts = torch.from_numpy(np.random.default_rng(0).binomial(400, normal.cdf(h), 2000))
     far, one = torch.full((2000,), math.inf, dtype=torch.float64), torch.ones(2000)

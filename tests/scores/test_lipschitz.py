@@ -16,7 +16,8 @@ ALPHAS = [0.0, 0.4, 3.0]
 
 
 def kinked(rng, d, norm, pieces=5):
-    """max_k (w_k^T x + b_k) - max_k (v_k^T x + c_k): piecewise linear, with max ||w_k||_* + max ||v_k||_* as constant."""
+    """max_k (w_k^T x + b_k) - max_k (v_k^T x + c_k): piecewise linear, with max ||w_k||_* + max
+    ||v_k||_* as constant."""
     w, v = (torch.from_numpy(rng.normal(size=(pieces, d))) for _ in range(2))
     b, c = (torch.from_numpy(rng.normal(size=pieces)) for _ in range(2))
     return LipschitzScore(
@@ -81,7 +82,8 @@ def test_an_understated_constant_is_found_by_the_attack(rng):
 
 
 def test_the_radius_is_attained_by_the_distance_to_a_set():
-    """h = 1 - |x| is 1-Lipschitz and falls as fast as it may: the classifier changes at the radius."""
+    """h = 1 - |x| is 1-Lipschitz and falls as fast as it may: the classifier changes at the
+    radius."""
     model = LocallyBiased(
         LipschitzScore(lambda z: 2 - z.abs().sum(1), 1.0, rounding=0),
         NearestNeighborOracle([[0.0], [50.0]], [-1, 1]),
@@ -129,7 +131,7 @@ def test_a_constant_score_is_certified_everywhere():
     oracle = NearestNeighborOracle([[0.0], [1.0]], [1, -1])
     for value, expected in ((2.0, math.inf), (0.0, 0.0), (-1.0, math.inf)):
         certificate = LocallyBiased(
-            LipschitzScore(lambda z: torch.full_like(z[:, 0], value), 0.0), oracle, 5.0
+            LipschitzScore(lambda z, value=value: torch.full_like(z[:, 0], value), 0.0), oracle, 5.0
         ).certify([[0.2]])
         assert certificate.radius.item() == expected and certificate.prediction.item() == (
             1 if value >= 0 else -1
