@@ -173,13 +173,13 @@ class NormalSmoothing:
         sequence = ConfidenceSequence(len(x), error, self.base.device)
         for m in self._rounds():
             sequence.update((self._draw(x, m) + 1) / 2)
-        plus, minus = sequence.lower > 0.5, sequence.upper < 0.5
-        lower = torch.where(minus, 1 - sequence.upper, 0.5)
-        lower = torch.where(plus, sequence.lower, lower)
+        prediction = (sequence.lower > 0.5).long() - (sequence.upper < 0.5).long()
+        lower = torch.where(prediction < 0, 1 - sequence.upper, 0.5)
+        lower = torch.where(prediction > 0, sequence.lower, lower)
         radius = theorem1(lower, self.sigma) - self._noise.shift(self.sigma, d)
         radius, told = round_down(radius.clamp(min=0)), f"g in [0, 1]^2, {self._noise.assumption}"
-        prediction, kind = plus.long() - minus.long(), "probabilistic"
-        return Certificate(prediction, radius, L2, kind, "Theorem 1", told, confidence)
+        source = "probabilistic", "Theorem 1"
+        return Certificate(prediction, radius, L2, *source, told, confidence)
 
     def _rounds(self) -> list[int]:
         return [min(64, self.samples - done) for done in range(0, self.samples, 64)]
