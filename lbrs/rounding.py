@@ -1,46 +1,61 @@
-"""What rounding costs: each allowance as one function, with its lemma."""
+"""What rounding costs: each allowance as one function, with its lemma.
+
+fl(v) is what floating point gives for v, u = EPS/2 its unit. A theorem's line reads
+"value - allowance", with the allowance from here.
+"""
 
 import torch
 from torch import Tensor
 
 EPS = torch.finfo(torch.float64).eps
+
 CHOICE = 2 * EPS
-"""How far fl(|g| / G) may be from |g| / G where it is compared with alpha, as a share, and a little
-more."""
+"""How far fl(|g|/G) may be from |g|/G where it is compared with alpha, as a share, and more."""
 
 
 def slopes(slope: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Lower and upper ends (n,), (n,) of G, where the computed `slope` is off by at most `share` (1
-    + G)."""
-    return ((slope - share) / (1 + share)).clamp(min=0) * (1 - 4 * EPS), (slope + share) / (
-        1 - share
-    ) * (1 + 4 * EPS)
+    """Lower and upper ends (n,), (n,) of G, where |fl(G) - G| <= s (1 + G).
+
+    Lemma. (fl(G) - s)/(1 + s) <= G <= (fl(G) + s)/(1 - s).
+
+    Parameters: `slope` fl(G) (n,); `share` s < 1.
+    """
+    low = ((slope - share) / (1 + share)).clamp(min=0) * (1 - 4 * EPS)
+    high = (slope + share) / (1 - share) * (1 + 4 * EPS)
+    return low, high
 
 
 def least(value: Tensor, share: float) -> Tensor:
-    """The least v with |fl(v) - v| <= s (1 + |v|), given the computed `value` fl(v), any shape;
-    `share` s < 1.
+    """The least v with |fl(v) - v| <= s (1 + |v|), any shape.
 
-    Lemma. For v >= 0 fl(v) <= v + s (1 + v), so v >= (fl(v) - s)/(1 + s); for v < 0 fl(v) <= v (1 -
-    s) + s.
+    Lemma. For v >= 0 fl(v) <= v + s (1 + v), so v >= (fl(v) - s)/(1 + s).
+    For v < 0 fl(v) <= v (1 - s) + s, so v >= (fl(v) - s)/(1 - s).
+
+    Parameters: `value` fl(v); `share` s < 1.
     """
     over = value - share
-    return torch.where(over >= 0, over / (1 + share), over / (1 - share)) - 4 * EPS * value.abs()
+    low = torch.where(over >= 0, over / (1 + share), over / (1 - share))
+    return low - 4 * EPS * value.abs()
 
 
 def general_score(
     slope: Tensor, reach: Tensor, alpha: float, L: float | Tensor, share: float, slope_share: float
 ) -> Tensor:
-    """By how much s g(z) +- alpha ||grad g(z)||_* must exceed 0, for any z with ||z - x|| <= reach,
+    """By how much +-g(z) +- alpha ||grad g(z)||_* must exceed 0, for any z with ||z - x|| <= reach,
     so that the computed one does, too.
 
-    Lemma. Let |fl(g) - g| <= s (1 + |g|) and |fl(G) - G| <= s' (1 + G), G = ||grad g||_*, s <= s' <
-    1. Write A = +-g + y alpha G for the true margin at z. If y = +1 and g speaks against it, |g| <=
-    alpha G, so the computed margin is at least A - s (1 + alpha G) - alpha s' (1 + G). If y = +1
-    and g speaks for it, it is at least (1 - s') A - s - alpha s'. If y = -1, g = A + alpha G speaks
-    for it, and the computed margin is at least (1 - s) A - s (1 + alpha G) - alpha s' (1 + G). So A
-    > (s (1 + alpha G) + alpha s' (1 + G))/(1 - s') suffices. Since grad g is L-Lipschitz, G(z) <=
-    G(x) + L reach. The rounded quotient |g|/G that is compared with alpha counts as an error of G.
+    Lemma. Let |fl(g) - g| <= s (1 + |g|) and |fl(G) - G| <= s' (1 + G), G = ||grad g||_*,
+    s <= s' < 1. Write A = +-g + y alpha G for the true margin at z.
+
+    - y = +1, and g speaks against it: |g| <= alpha G, so the computed margin is at least
+      A - s (1 + alpha G) - alpha s' (1 + G).
+    - y = +1, and g speaks for it: it is at least (1 - s') A - s - alpha s'.
+    - y = -1: g = A + alpha G speaks for it, and the computed margin is at least
+      (1 - s) A - s (1 + alpha G) - alpha s' (1 + G).
+
+    So A > (s (1 + alpha G) + alpha s' (1 + G))/(1 - s') suffices. Since grad g is L-Lipschitz,
+    G(z) <= G(x) + L reach. The rounded quotient |g|/G that is compared with alpha counts as an
+    error of G.
 
     Parameters: `slope` (n,), at least G(x); `reach` (n,); `share` s and `slope_share` s' < 1.
     Returns (n,).
@@ -52,34 +67,14 @@ def general_score(
 
 
 def lipschitz_allowance(alpha: float, K: float, share: float) -> float:
-    """By how much s h(z) +- alpha K must exceed 0 so that the computed one does, too, |fl(h) - h|
-    <= s (1 + |h|).
+    """By how much +-h(z) +- alpha K must exceed 0 so that the computed one does, too, where
+    |fl(h) - h| <= s (1 + |h|).
 
-    Lemma. That of `general_score` with the exact slope K: (s (1 + alpha K))/(1 - s), and a few eps
+    Lemma. That of `general_score` with the exact slope K: s (1 + alpha K)/(1 - s), and a few eps
     of alpha K for the comparison. The same holds for differences of scores h_s - h_c, with a bias
     of at most alpha K.
     """
     return share * (1 + alpha * K) / (1 - share) + 16 * EPS * alpha * K
-
-
-def affine_scores(sizes: Tensor, d: int) -> Tensor:
-    """How far a computed w^T z + b is off at x and, but for what grows with ||z - x||, at z,
-    together.
-
-    Lemma. In any order of summation each of the d products takes part in at most d + 1 roundings,
-    so the error at z is at most (1 + O(d u)) (d + 1) u (sum |w_i z_i| + |b|), u = eps/2, and sum
-    |w_i z_i| <= sum |w_i x_i| + ||w||_* ||z - x||. Half an eps is for the computed sizes; underflow
-    may cost 2^-1020 d besides. What grows is at most `affine_slope` ||w||_* ||z - x||.
-
-    Parameters: `sizes` sum |w_i x_i| + |b|, any shape; `d` features.
-    """
-    return (d + 1.5) * EPS * sizes + d * 2.0**-1020
-
-
-def affine_slope(d: int) -> float:
-    """The share of ||w||_* by which the rounding error of w^T z + b grows with ||z - x||, see
-    `affine_scores`."""
-    return (d + 4) * EPS
 
 
 def lipschitz_distance(value: Tensor, alpha: float, K: float, share: float) -> Tensor:
@@ -87,7 +82,7 @@ def lipschitz_distance(value: Tensor, alpha: float, K: float, share: float) -> T
     Theorem H with h and the comparison as computed; inf or -inf for K = 0.
 
     Lemma. `least` at x, less `lipschitz_allowance` for the other points of the ball; the quotient
-    and the sum with alpha are off by a few eps of their sizes.
+    and its sum with alpha are off by a few eps of their sizes.
 
     Parameters: `value` (n,), the computed f^mu(x) h(x); `share` s of `least`.
     """
@@ -97,3 +92,23 @@ def lipschitz_distance(value: Tensor, alpha: float, K: float, share: float) -> T
     distance = lowered / K
     rounded = distance - 8 * EPS * (distance.abs() + alpha)
     return torch.where(torch.isfinite(distance), rounded, distance)
+
+
+def affine_scores(sizes: Tensor, d: int) -> Tensor:
+    """How far a computed w^T z + b is off at x and, but for what grows with ||z - x||, at z,
+    together.
+
+    Lemma. In any order of summation each of the d products takes part in at most d + 1 roundings,
+    so the error at z is at most (1 + O(d u)) (d + 1) u (sum |w_i z_i| + |b|), and
+    sum |w_i z_i| <= sum |w_i x_i| + ||w||_* ||z - x||. Half an eps is for the computed sizes;
+    underflow may cost 2^-1020 d besides. What grows is at most `affine_slope` ||w||_* ||z - x||.
+
+    Parameters: `sizes` sum |w_i x_i| + |b|, any shape; `d` features.
+    """
+    return (d + 1.5) * EPS * sizes + d * 2.0**-1020
+
+
+def affine_slope(d: int) -> float:
+    """The share of ||w||_* by which the error of a computed w^T z + b grows with ||z - x||, see
+    `affine_scores`."""
+    return (d + 4) * EPS
