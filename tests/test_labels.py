@@ -1,4 +1,5 @@
-"""Every label that the code cites is in the book, and every numbered item of the paper has its place in the book, the code and the tests."""
+"""Every label that the code cites is in the book, and every numbered item of the paper has its
+place in the book, the code and the tests."""
 
 import ast
 import re
@@ -10,7 +11,7 @@ import pytest
 from lbrs.pages import items
 
 ROOT = Path(__file__).parents[1]
-CITED = re.compile(r"book: ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)")
+CITED = re.compile(r"book: ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)|:prf:ref:`(?:[^<`]*<)?([a-z0-9-]+)>?`")
 LABEL = re.compile(r"^\s*:(?:label|name): (\S+)$|^\s*\(([^()\s]+)\)=$", re.MULTILINE)
 NUMBERED = {
     *(f"Theorem {number}" for number in (1, 6, 8)),
@@ -34,12 +35,11 @@ def docstrings() -> dict[str, str]:
     found = {}
     for path in sorted((ROOT / "lbrs").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
-                node
-            ):
-                found[
-                    f"{path.relative_to(ROOT)}:{getattr(node, 'name', '')}:{getattr(node, 'lineno', 0)}"
-                ] = ast.get_docstring(node)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                name, line = getattr(node, "name", ""), getattr(node, "lineno", 0)
+                text = ast.get_docstring(node)
+                if text:
+                    found[f"{path.relative_to(ROOT)}:{name}:{line}"] = text
     return found
 
 
@@ -47,8 +47,8 @@ def cited() -> dict[str, list[str]]:
     """The labels that docstrings cite, each with the places where."""
     found: dict[str, list[str]] = {}
     for place, text in docstrings().items():
-        for names in CITED.findall(text):
-            for name in names.split(", "):
+        for names, label in CITED.findall(text):
+            for name in [label] if label else names.split(", "):
                 found.setdefault(name, []).append(place)
     return found
 

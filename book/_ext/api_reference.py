@@ -125,8 +125,16 @@ def prose(text):
     return [escape(before.strip()), "", f"**{given[0]}**", "", *listed, "", *map(escape, after)]
 
 
+GOOGLE = re.compile(
+    r"^:(Parameters|returns|raises|ivar)\b|^\.\. math::|``|:prf:ref:|:doc:|:math:", re.MULTILINE
+)
+"""What a docstring holds that napoleon has read."""
+
+
 def rewrite(app, what, name, obj, options, lines):
-    """The hook of autodoc: replace the `lines` of a docstring."""
+    """The hook of autodoc: replace the `lines` of a docstring that is not in Google style yet."""
+    if GOOGLE.search("\n".join(lines)):
+        return
     blocks = [
         block.splitlines()
         for block in re.split(r"\n\s*\n", "\n".join(lines).strip("\n"))
@@ -139,12 +147,6 @@ def rewrite(app, what, name, obj, options, lines):
     lines[:] = [line for part in parts for line in (*part, "")]
 
 
-def skip(app, what, name, obj, skipped, options):
-    """Leave out constants: only functions and classes, and what belongs to these, are for use from outside."""
-    return True if what == "module" and not callable(obj) else None
-
-
 def setup(app):
-    app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-docstring", rewrite)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,7 +6,10 @@ from pybtex.style.labels import BaseLabelStyle
 
 
 class AuthorYearLabels(BaseLabelStyle):
-    """Labels such as "Wang et al. 2018"; where two works would share one, the years in the file tell them apart (2020a, 2020b)."""
+    """Labels such as "Wang et al. 2018".
+
+    Where two works would share one, the years in the file tell them apart (2020a, 2020b).
+    """
 
     def format_labels(self, sorted_entries):
         return [f"{authors(entry)} {entry.fields['year']}" for entry in sorted_entries]

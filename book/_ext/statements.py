@@ -1,10 +1,12 @@
-"""Theorem blocks under the paper's own names: no second number, and no name given to two elements of a page."""
+"""Theorem blocks under the paper's own names: no second number, and no name given to two elements
+of a page."""
 
 import itertools
 import re
 
 BLOCK = re.compile(
-    r'(<p class="admonition-title")(?: id="[^"]*")?(><span class="caption-number">)[^<]*</span> \((.*?)\)(</p>)',
+    r'(<p class="admonition-title")(?: id="[^"]*")?'
+    r'(><span class="caption-number">)[^<]*</span> \((.*?)\)(</p>)',
     re.DOTALL,
 )
 CONTENT = re.compile(r' id="proof-content"')
@@ -12,7 +14,8 @@ PROOF = re.compile(r'<div class="proof admonition" id="proof">\s*<p>Proof\. ')
 
 
 def rename(app, page, template, context, doctree):
-    """Show the title of an unnumbered block instead of its kind, and give each part an id of its own."""
+    """Show the title of an unnumbered block instead of its kind, and give each part an id of its
+    own."""
     body = context.get("body")
     if body is None:
         return
@@ -26,7 +29,8 @@ def rename(app, page, template, context, doctree):
 
 
 def without_numbers(app, config):
-    """Switch the numbers of figures off again, which sphinx-proof switches on: headings give those of the paper."""
+    """Switch the numbers of figures off again, which sphinx-proof switches on: headings give those
+    of the paper."""
     config.numfig = False
 
 

@@ -1,0 +1,159 @@
+"""What the API page shows of a docstring is what its author wrote: napoleon and docutils read it
+without a complaint, and no letter of a formula turns into markup."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from docutils import nodes
+from docutils.core import publish_doctree
+from docutils.parsers.rst import Directive, directives, roles
+from sphinx.ext.napoleon import Config, GoogleDocstring
+from sphinx.util.rst import default_role
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "book/api.md").read_text(encoding="utf-8")
+MODULES = re.findall(r"automodule:: lbrs\.([\w.]+)$", REFERENCE, re.MULTILINE)
+SETTINGS = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
+LATER = {
+    *("attacks.pgd", "certificates", "curvature", "exact.cells", "experiments.data"),
+    *("experiments.networks", "experiments.records", "experiments.sweep", "layers.chains"),
+    *("montecarlo", "multiclass", "noise", "normal", "norms", "oracles.nearest", "paths"),
+    *("rounded_normal", "rounding", "scores.admission", "scores.base", "scores.cohen"),
+    *("scores.gaussian", "scores.linear", "scores.lipschitz", "scores.margin", "smoothing"),
+    "verification",
+}
+"""Modules whose docstrings are still to be written for napoleon; the set only shrinks."""
+
+UNWANTED = (
+    *(nodes.emphasis, nodes.problematic, nodes.reference, nodes.target, nodes.footnote_reference),
+    *(nodes.substitution_reference, nodes.block_quote, nodes.definition_list),
+)
+"""What only markup by mistake makes of a docstring: x_ a link, ``*shape, *rest`` an emphasis."""
+
+
+class Formula(Directive):
+    """Sphinx's directive, as far as these tests need it."""
+
+    has_content = True
+    optional_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.math_block("", "\n".join([*self.arguments, *self.content]))]
+
+
+def told(name, raw, text, lineno, inliner, options=None, content=()):
+    """A role of Sphinx, kept as it was written."""
+    return [nodes.inline(raw, text, role=name)], []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sphinx_markup():
+    """Roles and directives for docutils alone, for these tests only."""
+    before = dict(roles._roles), dict(directives._directives)
+    for role in ("prf:ref", "doc", "math"):
+        roles.register_local_role(role, told)
+    directives.register_directive("math", Formula)
+    with default_role("", SETTINGS["default_role"]):
+        yield
+    for registry, kept in zip((roles._roles, directives._directives), before, strict=True):
+        registry.clear()
+        registry.update(kept)
+
+
+def documented(module: str) -> Iterator[tuple[str, str, Any]]:
+    """What autodoc shows of a module: the kind, the name and the object."""
+    home = importlib.import_module(f"lbrs.{module}")
+    yield "module", "", home
+    for name, value in vars(home).items():
+        if not name.startswith("_") and callable(value) and value.__module__ == home.__name__:
+            yield ("class" if inspect.isclass(value) else "function"), name, value
+            if inspect.isclass(value):
+                yield from members(name, value)
+
+
+def members(name: str, of: type) -> Iterator[tuple[str, str, Any]]:
+    for key, value in vars(of).items():
+        if not key.startswith("_") and getattr(value, "__doc__", None):
+            if hasattr(value, "__func__") or inspect.isfunction(value):
+                yield "method", f"{name}.{key}", value
+            elif inspect.isdatadescriptor(value) or hasattr(value, "func"):
+                yield "property", f"{name}.{key}", value
+
+
+def parsed(kind: str, text: str) -> nodes.document:
+    """A docstring as napoleon and docutils read it."""
+    chosen = {key: value for key, value in SETTINGS.items() if key.startswith("napoleon_")}
+    lines = GoogleDocstring(inspect.cleandoc(text), Config(**chosen), None, kind, "", None)
+    quiet = {"report_level": 5, "halt_level": 6}
+    text = re.sub("^:type:", "`a colon in the first line of a property` *is a mistake*", str(lines))
+    return publish_doctree(text, settings_overrides=quiet)
+
+
+def faults(kind: str, text: str) -> list[str]:
+    """What would not be shown as it was meant."""
+    document = parsed(kind, text)
+    references = [node for node in document.findall(nodes.inline) if node.get("role") == "prf:ref"]
+    return [
+        *(message.astext() for message in document.findall(nodes.system_message)),
+        *(f"{node.tagname}: {node.astext()}" for node in document.findall(_unwanted)),
+        *(f"no title: {node.astext()}" for node in references if "<" not in node.astext()),
+        *(["a type before the first colon of a property"] if ":type:" in document.astext() else []),
+        *re.findall(r"\(?book: \S+", text),
+    ]
+
+
+def _unwanted(node: nodes.Node) -> bool:
+    return isinstance(node, UNWANTED)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstrings_are_shown_as_they_were_written(module):
+    found = {
+        f"{module}.{name}": wrong
+        for kind, name, value in documented(module)
+        if value.__doc__ and (wrong := faults(kind, value.__doc__))
+    }
+    assert not found or module in LATER, found
+    assert found or module not in LATER, f"{module} is done: take it from LATER"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "For x (n, *shape), and for y (n, *shape).",
+        "The root rho_- of a polynomial.",
+        "Within |g(x)|.",
+        "(Theorem 6; book: theorem-6)",
+        "By Theorem 6 (:prf:ref:`theorem-6`).",
+        "The value of x_ alone.",
+        "What it is.\n\nOne line,\n  and one set back by mistake.",
+    ],
+)
+def test_what_would_be_shown_otherwise_is_found(text):
+    assert faults("function", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "For `x` `(n, *shape)` within `|g(x)|/||a||_*`, 2 * alpha * L, `rho_-` and g_y.",
+        "By :prf:ref:`Theorem 6 <theorem-6>`; see :doc:`linear`.",
+        "What.\n\n.. math:: |h(x)| \\le K\n\nParameters:\n    x: points.\n\nReturns:\n    (n,).",
+        "What.\n\nRaises:\n    ValueError, TypeError: naming the argument.\n\n>>> 1 + 1\n2",
+        "What:\n\n- one,\n  in two lines;\n- two.",
+    ],
+)
+def test_what_is_well_written_is_not(text):
+    assert not faults("function", text)
+
+
+def test_every_kind_of_member_is_read():
+    kinds = {kind for kind, _, _ in documented("certificates")}
+    assert kinds == {"module", "class", "function", "method", "property"}
