@@ -9,7 +9,6 @@ import torch
 
 from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, Norm, Score
 from lbrs.certificates import theorem1
-from lbrs.experiments.records import find_project
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,10 +44,8 @@ TITLES = [
 
 @pytest.fixture(scope="module")
 def soundness():
-    """The script, with the adversaries beside it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(find_project() / "benchmarks")
-        yield importlib.import_module("soundness")
+    """The script, beside its adversaries in `benchmarks`, which pytest's `pythonpath` names."""
+    return importlib.import_module("soundness")
 
 
 @pytest.fixture
