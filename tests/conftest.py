@@ -2,7 +2,6 @@
 written out in NumPy."""
 
 import math
-import os
 from pathlib import Path
 
 import matplotlib
@@ -23,33 +22,24 @@ SMOOTH = {
 }
 """Smooth activations phi and the largest |phi''|."""
 
-THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
-"""Workers side by side take a core each."""
-
 SCATTERED = {"test_mutations", "test_soundness"}
 """Files whose tests share nothing: pytest-xdist deals them out one by one, other files whole."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.path.stem not in SCATTERED:
-                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    for item in items:
+        if "mnist" in item.fixturenames:
+            item.add_marker(pytest.mark.images)
+        if item.path.stem not in SCATTERED and config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def some_threads():
-    torch.set_num_threads(THREADS)
-
-
-@pytest.fixture(scope="module")
 def one_thread():
-    """For many small tensors: on a busy machine two threads wait for each other several times as
+    """For many small tensors: on a busy machine two threads wait for each other a hundred times as
     long as one takes."""
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture
