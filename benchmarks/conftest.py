@@ -1,4 +1,5 @@
-"""One thread for every comparison, trained networks kept in _build, and what the summary needs beside the times."""
+"""One thread for every comparison, trained networks kept in _build, and what the summary needs
+beside the times."""
 
 import os
 from dataclasses import replace
@@ -50,7 +51,8 @@ def sizes(pytestconfig) -> Sizes:
 
 @pytest.fixture(scope="session")
 def trained(sizes):
-    """trained(name): the network of the image run `name` at profile paper with some of its test images; trained by all cores, then kept."""
+    """trained(name): the network of the image run `name` at profile paper with some of its test
+    images; trained by all cores, then kept."""
 
     def trained(name: str) -> Bench:
         if name not in found:

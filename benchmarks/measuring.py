@@ -1,4 +1,5 @@
-"""What the benchmarks share: how much is measured, and a clock under which contenders take turns."""
+"""What the benchmarks share: how much is measured, and a clock under which contenders take
+turns."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 Prepared = Callable[[int], Callable[[], object]]
-"""What a contender does in a round: it prepares without being timed, and returns the call that is."""
+"""What a contender does in a round: it prepares without being timed, and returns the call that
+is."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ TINY = Sizes(
 def interleaved(
     benchmark, contenders: dict[str, Prepared], rounds: int, *, warm: bool = True
 ) -> dict[str, list[float]]:
-    """Seconds of each of the `contenders` in each of the rounds, in which they follow one another: A, B, A, B, ...
+    """Seconds of each of the `contenders` in each of the rounds, in which they follow one another:
+    A, B, A, B, ...
 
-    The last contender is the one that pytest-benchmark times and shows. With `warm`, each runs once before the clock starts.
+    The last contender is the one that pytest-benchmark times and shows. With `warm`, each runs once
+    before the clock starts.
     """
     *others, (last, prepare_last) = contenders.items()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}

@@ -1,9 +1,10 @@
-"""Certifying MNIST with many reference points: the model, and, run as a program, the peak memory of one kind of call.
+"""Certifying MNIST with many reference points: the model, and, run as a program, the peak memory of
+one kind of call.
 
     python benchmarks/memory.py sharp '[[1000, 20], [10000, 20]]'
 
-prints, for each pair of reference points N and test points n, how many MiB the peak of the process has risen above that before the first oracle was
-made. Pairs should grow, as a peak never falls.
+prints, for each pair of reference points N and test points n, how many MiB the peak of the process
+has risen above that before the first oracle was made. Pairs should grow, as a peak never falls.
 """
 
 import json
@@ -27,7 +28,8 @@ METHODS: dict[str, Callable[[LocallyBiased, Tensor], object]] = {
 
 
 def images() -> tuple[Tensor, Tensor, Tensor]:
-    """All training images of MNIST in random order, one of each label first, with labels (eight or not), and all test images; pixels 0 to 255."""
+    """All training images of MNIST in random order, one of each label first, with labels (eight or
+    not), and all test images; pixels 0 to 255."""
     from torchvision.datasets import MNIST
 
     folder = data.fetch("mnist")
@@ -40,7 +42,8 @@ def images() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def model(points: Tensor, labels: Tensor) -> LocallyBiased:
-    """LBRS on a linear score with a new oracle of these reference points, so that the oracle is what costs."""
+    """LBRS on a linear score with a new oracle of these reference points, so that the oracle is
+    what costs."""
     weight = torch.randn(
         points[0].shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
@@ -50,7 +53,8 @@ def model(points: Tensor, labels: Tensor) -> LocallyBiased:
 
 
 def peak() -> float:
-    """The most memory this process has held, in MiB. On Linux ru_maxrss would begin with the peak of the parent."""
+    """The most memory this process has held, in MiB. On Linux ru_maxrss would begin with the peak
+    of the parent."""
     status = Path("/proc/self/status")
     if status.is_file():
         return (

@@ -1,4 +1,5 @@
-"""Normal smoothing: draws per second against others, and sequential sampling against a fixed number of draws."""
+"""Normal smoothing: draws per second against others, and sequential sampling against a fixed number
+of draws."""
 
 import copy
 
@@ -76,7 +77,8 @@ def test_draws_per_second_against_a_plain_loop_and_art(benchmark, sizes, trained
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("base", ["network", "linear"])
 def test_sound_noise_against_plain_noise(benchmark, sizes, trained, base, dtype):
-    """Counts of Cohen's score; a linear base costs less than its noise, so that it is the worst case."""
+    """Counts of Cohen's score; a linear base costs less than its noise, so that it is the worst
+    case."""
     bench = trained("mnist")
     x = bench.x[: sizes.sampling_points]
     weight = torch.ones(x[0].numel(), dtype=dtype)

@@ -1,4 +1,5 @@
-"""How time and memory of predictions and certificates grow with the numbers of reference points and of test points."""
+"""How time and memory of predictions and certificates grow with the numbers of reference points and
+of test points."""
 
 import json
 import subprocess

@@ -1,4 +1,5 @@
-"""A whole experiment, as `lbrs run` computes it with all cores. Run as a program it prints what it took:
+"""A whole experiment, as `lbrs run` computes it with all cores. Run as a program it prints what it
+took:
 
 python benchmarks/whole.py mnist quick
 """

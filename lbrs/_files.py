@@ -13,7 +13,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[Any], Any]) -> None:
-    """Let `write` fill a temporary binary file beside `path`, then rename it; `path` is never half-written."""
+    """Let `write` fill a temporary binary file beside `path`, then rename it; `path` is never
+    half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

@@ -80,8 +80,8 @@ class Norm:
         return (d + 10 + 4 * math.log(max(d, 1))) * torch.finfo(dtype).eps / 2
 
     def above(self, v: Tensor) -> Tensor:
-        """||v|| or a little more, never less, for `v` (..., d), as (...,): what a divisor has to be;
-        0 only for v = 0.
+        """||v|| or a little more, never less, for `v` (..., d), as (...,): what a divisor has to
+        be; 0 only for v = 0.
 
         It is also above the norm of a vector whose entries, differences of two numbers each, were
         rounded to `v`: with s = `rounding(d)`, ||v|| (1 + u) <= (computed + t/2) (1 + u) / (1 - s).

@@ -1,4 +1,5 @@
-"""Functions that a score may have: those with a smooth gradient, and those that are certified without one."""
+"""Functions that a score may have: those with a smooth gradient, and those that are certified
+without one."""
 
 import functools
 from dataclasses import dataclass

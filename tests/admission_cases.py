@@ -1,4 +1,5 @@
-"""What the tables of functions for the door share: how a case is written, and networks to build them from."""
+"""What the tables of functions for the door share: how a case is written, and networks to build
+them from."""
 
 import warnings
 from collections.abc import Callable

@@ -294,4 +294,5 @@ FALSE_GRADIENTS = {
     "a tensor hook": Case(lambda: with_a_tensor_hook, "gradient"),
     "NumPy in place": Case(lambda: through_numpy_in_place, "gradient|watched"),
 }
-"""The gradient that torch gives is not that of the function, whatever is assumed about smoothness."""
+"""The gradient that torch gives is not that of the function, whatever is assumed about
+smoothness."""

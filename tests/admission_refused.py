@@ -10,7 +10,8 @@ from torch import nn
 
 
 class Careless(nn.Module):
-    """A network that drops what it should keep: by a layer built in forward, or by a flag that stays set."""
+    """A network that drops what it should keep: by a layer built in forward, or by a flag that
+    stays set."""
 
     def __init__(self, drop):
         super().__init__()

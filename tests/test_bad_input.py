@@ -100,7 +100,8 @@ NOT_LABELS = {
 
 
 def without_data(values):
-    """`values` (n, m) or (n,) in the kinds of tensor that have no number for each entry, with what a message must say of them."""
+    """`values` (n, m) or (n,) in the kinds of tensor that have no number for each entry, with what
+    a message must say of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values = torch.tensor(values, dtype=torch.float32)
@@ -451,7 +452,8 @@ def test_owned_numbers_do_not_change_with_the_callers(given):
         (lambda: _checks.radii("radius", [-1e-300], 1), "radius must be >= 0, got -1e-300"),
         (
             lambda: _checks.array("x", [1e150 * (1 + 2**-52)]),
-            "x must hold numbers of at most 1e150 in size, so that their squares can be computed, got 1.0000000000000002e+150",
+            "x must hold numbers of at most 1e150 in size, so that their squares can be computed, "
+            "got 1.0000000000000002e+150",
         ),
         (
             lambda: _checks.array(

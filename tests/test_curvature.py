@@ -1,4 +1,5 @@
-"""The gradient-Lipschitz bounds of smooth networks are bounds, are sharp where that can be known, and train."""
+"""The gradient-Lipschitz bounds of smooth networks are bounds, are sharp where that can be known,
+and train."""
 
 import copy
 import math
@@ -383,7 +384,8 @@ def test_a_score_does_not_follow_later_changes_of_its_network():
 
 
 def far_away():
-    """g(x, y) = 3 softplus(x/3) - 7/5 softplus(5 y/7), about x - y, and points close to the line where it is 0, at 3,000."""
+    """g(x, y) = 3 softplus(x/3) - 7/5 softplus(5 y/7), about x - y, and points close to the line
+    where it is 0, at 3,000."""
     network = nn.Sequential(
         nn.Linear(2, 2, bias=False), nn.Softplus(threshold=40), nn.Linear(2, 1, bias=False)
     ).double()
@@ -426,7 +428,8 @@ def test_the_rounding_for_ten_is_too_small_at_three_thousand():
 
 
 def exact(network, point):
-    """g of `far_away` at a point beyond 1,000, where softplus is the identity in extended precision, too."""
+    """g of `far_away` at a point beyond 1,000, where softplus is the identity in extended
+    precision, too."""
     W, v = (
         layer.weight.detach().numpy().astype(np.longdouble) for layer in (network[0], network[2])
     )

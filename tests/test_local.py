@@ -1,4 +1,5 @@
-"""Local gradient-Lipschitz constants: a constant on the ball suffices, and the best ball is sought."""
+"""Local gradient-Lipschitz constants: a constant on the ball suffices, and the best ball is
+sought."""
 
 import math
 
@@ -21,7 +22,8 @@ def constant(L):
 
 
 def cubes(points, labels, alpha, local=True, norm=L2, bound=3.0):
-    """g(x) = 1 + sum_i (x_i - x_i^3/6), whose Hessian diag(-x_i) is bounded in l2 by max |x_i| <= ||x||_inf + R on the ball of radius R."""
+    """g(x) = 1 + sum_i (x_i - x_i^3/6), whose Hessian diag(-x_i) is bounded in l2 by max |x_i| <=
+    ||x||_inf + R on the ball of radius R."""
     L = (lambda x, radius: x.abs().amax(1) + radius) if local else bound
     return LocallyBiased(
         Score(lambda z: 1 + (z - z**3 / 6).sum(1), L),
@@ -71,13 +73,14 @@ def test_a_constant_map_is_the_constant(draw, ridge_score, norm, kind, alpha, bo
 
 
 def test_a_large_curvature_outside_the_ball_does_not_matter():
-    """g bends sharply beyond |x| = 2 only: at 0 the global constant 200 allows next to nothing, the local one 0.1 nearly the distance 1 to the boundary."""
+    """g bends sharply beyond |x| = 2 only: at 0 the global constant 200 allows next to nothing, the
+    local one 0.1 nearly the distance 1 to the boundary."""
 
     def g(z):
         return 1 - z[:, 0] + 0.1 * z[:, 0].sin() + 2 * (10 * (z[:, 0] - 2.5)).tanh()
 
     def local(x, radius):
-        # |d^2/dt^2 tanh(10 (t - 2.5))| <= 800 exp(-20 (2.5 - t)) for t <= 2.5, and <= 77 everywhere.
+        """|d^2/dt^2 tanh(10 (t - 2.5))| <= 800 exp(-20 (2.5 - t)) for t <= 2.5, and <= 77."""
         reach = x[:, 0] + radius
         return 0.1 + 2 * (800 * torch.exp(-20 * (2.5 - reach).clamp(min=0))).clamp(max=77)
 

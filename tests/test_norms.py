@@ -1,4 +1,5 @@
-"""Laws of the lp norms, their duals and the maximiser of the dual pairing, and how exact they are."""
+"""Laws of the lp norms, their duals and the maximiser of the dual pairing, and how exact they
+are."""
 
 import math
 from dataclasses import FrozenInstanceError
@@ -30,7 +31,8 @@ def norm(request):
 
 @pytest.fixture
 def vectors(rng):
-    """Random vectors, among them sparse ones, ones with equal entries, unit vectors and 0, in 1 to 6 dimensions."""
+    """Random vectors, among them sparse ones, ones with equal entries, unit vectors and 0, in 1 to
+    6 dimensions."""
     result = []
     for d in range(1, 7):
         v = rng.normal(size=(40, d)) * (rng.random((40, d)) < 0.7)
@@ -160,7 +162,8 @@ def exact_dual(p):
 
 
 def spread(rng, d, size):
-    """A vector of d entries of the magnitude `size` down to a millionth of it, a third of them equal to the largest."""
+    """A vector of d entries of the magnitude `size` down to a millionth of it, a third of them
+    equal to the largest."""
     v = rng.normal(size=d) * 10.0 ** rng.uniform(-6, 0, d)
     v[: d // 3] = v[abs(v).argmax()]
     return torch.from_numpy(v / abs(v).max() * size)

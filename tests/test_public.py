@@ -1,4 +1,5 @@
-"""What the README, the book and the notebooks write of `lbrs` is there after `import lbrs` alone, and what is public can be copied."""
+"""What the README, the book and the notebooks write of `lbrs` is there after `import lbrs` alone,
+and what is public can be copied."""
 
 import ast
 import copy
@@ -16,16 +17,15 @@ from lbrs import (
     L1,
     L2,
     LINF,
+    AffineScores,
     Certificate,
     ClassOracle,
+    ClassScores,
     CohenScore,
     GaussianScore,
     LinearScore,
     LipschitzScore,
     LocallyBiased,
-    AffineScores,
-    ClassOracle,
-    ClassScores,
     MulticlassLocallyBiased,
     NearestNeighborOracle,
     Norm,
@@ -50,7 +50,8 @@ CODE = ("python", "{code-cell}", "{code-block} python")
 
 
 def names_of_code(text: str) -> set[str]:
-    """`a.b` for each `from a import b`, `import a.b` and attribute chain that begins with lbrs in Python code."""
+    """`a.b` for each `from a import b`, `import a.b` and attribute chain that begins with lbrs in
+    Python code."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lbrs":
@@ -64,7 +65,8 @@ def names_of_code(text: str) -> set[str]:
 
 
 def names_of_span(text: str) -> set[str]:
-    """`lbrs.a.b`, also where a span begins with a module: `curvature.smooth_score(...)`; `from lbrs import b`."""
+    """`lbrs.a.b`, also where a span begins with a module: `curvature.smooth_score(...)`; `from lbrs
+    import b`."""
     found = set(re.findall(r"\blbrs(?:\.[A-Za-z]\w*)+", text))
     imported = re.fullmatch(r"from (lbrs[\w.]*) import ([\w, ]+)", text)
     if imported:
@@ -101,7 +103,16 @@ def python(code: str) -> str:
 
 
 def test_the_pages_are_read_for_what_they_write():
-    text = "a `lbrs.verify(m)` and `curvature.smooth_score(n)`, `report.py`\n```bash\nlbrs.no\n```\n```python\nfrom lbrs.exact.cells import (a,\n b)\nlbrs.c.d(1)\n```\n"
+    text = """a `lbrs.verify(m)` and `curvature.smooth_score(n)`, `report.py`
+```bash
+lbrs.no
+```
+```python
+from lbrs.exact.cells import (a,
+ b)
+lbrs.c.d(1)
+```
+"""
     assert names_of_page(text) == {
         "lbrs.verify",
         "lbrs.curvature.smooth_score",
@@ -164,7 +175,13 @@ def test_a_name_works_as_the_first_one(name):
 
 
 def test_the_names_are_loaded_when_they_are_used_and_not_before():
-    code = "import sys, lbrs; names = dir(lbrs); hasattr(lbrs, 'nothing'); print('torch' in sys.modules, len(names)); lbrs.L2; print('torch' in sys.modules)"
+    code = """import sys, lbrs
+names = dir(lbrs)
+hasattr(lbrs, "nothing")
+print("torch" in sys.modules, len(names))
+lbrs.L2
+print("torch" in sys.modules)
+"""
     first, second = python(code).splitlines()
     assert first.startswith("False ") and second == "True" and int(first.split()[1]) > len(MODULES)
 

@@ -20,7 +20,7 @@ TITLES = [
     "1-NN oracle, paper",
     "1-NN oracle, sharp",
     "3-NN oracle, sharp",
-    "MulticlassLocallyBiased.linear, sharp",
+    "AffineScores, sharp",
     "smooth network, paper",
     "smooth network, sharp",
     "network in bfloat16, sharp",
@@ -35,7 +35,7 @@ TITLES = [
     "Score, local L, paper",
     "Score, local L, sharp",
     "LipschitzScore, sharp",
-    "MulticlassLocallyBiased, sharp",
+    "ClassScores, sharp",
     "CohenScore, sharp",
     "GaussianScore, sharp",
     "NormalSmoothing, Theorem 1",
@@ -99,7 +99,7 @@ def falsified(found):
         "Score, constant L, sharp",
         "Score, local L, sharp",
         "LipschitzScore, sharp",
-        "MulticlassLocallyBiased, sharp",
+        "ClassScores, sharp",
     ],
 )
 def test_an_understated_rounding_is_found(attack, monkeypatch, title):

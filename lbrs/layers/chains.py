@@ -52,14 +52,14 @@ def rounding_errors(
     of their errors are carried forward through the layers, and back for the gradient. With u half
     an eps of the type, a sum of n rounded products, in any order and with sums kept in no better a
     type, is off by at most ((1 + u)^n - 1) sum |terms|, u more with a bias (Higham 2002, Section
-    3.1), an activation by |s'| times the error of its argument and its own (`lbrs.layers.arithmetic`), and
-    every operation by what underflow or a flush to zero costs.
+    3.1), an activation by |s'| times the error of its argument and its own
+    (`lbrs.layers.arithmetic`), and every operation by what underflow or a flush to zero costs.
 
-    Parameters: `network` and `shape` as for `lbrs.layers.modules.steps`; `norm`; `domain` > 0; `dtype`,
-    float64, float32, bfloat16 or float16, that of the network by default. Raises ValueError or
-    TypeError for other networks, and where a number may leave the range of `dtype`. On a GPU only
-    float64 is taken: in other types TF32 and transforms in place of sums are possible there, which
-    this does not bound.
+    Parameters: `network` and `shape` as for `lbrs.layers.modules.steps`; `norm`; `domain` > 0;
+    `dtype`, float64, float32, bfloat16 or float16, that of the network by default. Raises
+    ValueError or TypeError for other networks, and where a number may leave the range of `dtype`.
+    On a GPU only float64 is taken: in other types TF32 and transforms in place of sums are possible
+    there, which this does not bound.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
     >>> value, gradient = rounding_errors(network, (2,), L2)
@@ -155,7 +155,8 @@ def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
     |W_L|^T ||_*; the second is never larger in l1 and linf. Spectral norms are proved by
     `lbrs.layers.spectra`.
 
-    Parameters: `network` and `shape` as for `lbrs.layers.modules.steps`; `norm` one of L1, L2, LINF.
+    Parameters: `network` and `shape` as for `lbrs.layers.modules.steps`; `norm` one of L1, L2,
+    LINF.
 
     >>> network = nn.Sequential(nn.Linear(2, 1, bias=False)).double()
     >>> network[0].weight.data = torch.tensor([[3.0, 4.0]]).double()

@@ -1,4 +1,5 @@
-"""Steps of the book's proofs that a computer decides: identities by sympy, implications over the reals by z3, each with a broken version that must fail."""
+"""Steps of the book's proofs that a computer decides: identities by sympy, implications over the
+reals by z3, each with a broken version that must fail."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ TIMEOUT = 20_000
 """Milliseconds that z3 may take for one question."""
 
 SAMPLES = ((2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37), (3, 1, 2, 9, 4, 8, 6, 5, 7, 10, 12, 11))
-"""Numerators, over 6, of the points at which two sides of an identity are compared when sympy finds them different."""
+"""Numerators, over 6, of the points at which two sides of an identity are compared when sympy finds
+them different."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a claim is proved; else a `counterexample`, a value for each of its variables, and for an identity by how much it fails there."""
+    """Whether a claim is proved; else a `counterexample`, a value for each of its variables, and
+    for an identity by how much it fails there."""
 
     proved: bool
     counterexample: dict[str, str]
@@ -41,7 +44,8 @@ class Check:
     build: Callable[[Any, bool], Any]
 
     def decide(self, sound: bool = True) -> Verdict:
-        """The verdict on the claim, or on its broken version; ArithmeticError where the tool decides neither way."""
+        """The verdict on the claim, or on its broken version; ArithmeticError where the tool
+        decides neither way."""
         tool = import_module(self.tool)
         verdict = (_identity if self.tool == "sympy" else _implication)(
             tool, self.build(tool, sound)
@@ -59,7 +63,8 @@ class Check:
         return self.decide(sound=False).proved
 
     def possible(self) -> bool:
-        """Whether the claim says anything: z3 finds a point where all hypotheses are true; both sides of an identity have finite values, not all 0."""
+        """Whether the claim says anything: z3 finds a point where all hypotheses are true; both
+        sides of an identity have finite values, not all 0."""
         tool = import_module(self.tool)
         claim = self.build(tool, True)
         if self.tool == "z3":
@@ -73,7 +78,8 @@ class Check:
 
 
 def _identity(sympy: Any, pairs: list[tuple[Any, Any]]) -> Verdict | None:
-    """Proved where each difference simplifies to 0; refuted by a rational point where two sides differ."""
+    """Proved where each difference simplifies to 0; refuted by a rational point where two sides
+    differ."""
     differences = [sympy.sympify(left) - right for left, right in pairs]
     if all(sympy.simplify(difference) == 0 for difference in differences):
         return Verdict(True, {})
@@ -108,7 +114,8 @@ def _solver(z3: Any, formulas: list[Any]) -> Any:
 
 
 def _implication(z3: Any, claim: tuple[list[Any], Any]) -> Verdict | None:
-    """Proved where no real numbers satisfy the hypotheses and the negated conclusion; refuted by numbers that do."""
+    """Proved where no real numbers satisfy the hypotheses and the negated conclusion; refuted by
+    numbers that do."""
     solver = _solver(z3, [*claim[0], z3.Not(claim[1])])
     answer = solver.check()
     if answer == z3.unknown:

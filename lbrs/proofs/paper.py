@@ -1,7 +1,7 @@
 """Machine-checked steps of the paper's own proofs: Theorems 1, 6 and 8, Propositions 5 and L.
 
-A norm is a real number here; what a step uses of it (|p| <= n t for a pairing p of vectors with dual norms n and t, or a triangle inequality)
-is a hypothesis.
+A norm is a real number here; what a step uses of it (|p| <= n t for a pairing p of vectors with
+dual norms n and t, or a triangle inequality) is a hypothesis.
 """
 
 from operator import le, lt

@@ -1,6 +1,8 @@
-"""Machine-checked steps of the sharper certificates: Theorems A, B, E, E', G, H, K, M and the hypothesis margin.
+"""Machine-checked steps of the sharper certificates: Theorems A, B, E, E', G, H, K, M and the
+hypothesis margin.
 
-Notation as in the chapter: R = s g(x)/||a||_* or s h(x)/K, nb = R_nb, t = ||delta||; c = +1 where the oracle's label at x + delta is s, else -1.
+Notation as in the chapter: R = s g(x)/||a||_* or s h(x)/K, nb = R_nb, t = ||delta||; c = +1 where
+the oracle's label at x + delta is s, else -1.
 """
 
 from operator import le, lt

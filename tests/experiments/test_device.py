@@ -8,6 +8,8 @@ from lbrs import (
     L1,
     L2,
     LINF,
+    AffineScores,
+    ClassOracle,
     LinearScore,
     LipschitzScore,
     LocallyBiased,
@@ -121,11 +123,9 @@ MODELS = {
         NearestNeighborOracle(on(points, POINTS), [1, -1, -1], 3),
         0.5,
     ),
-    "classes": lambda score, points: MulticlassLocallyBiased.linear(
-        on(score, [[1.0, 0.0], [0.0, 1.0]]),
-        on(score, [0.0, 0.5]),
-        on(points, POINTS),
-        [0, 1, 1],
+    "classes": lambda score, points: MulticlassLocallyBiased(
+        AffineScores(on(score, [[1.0, 0.0], [0.0, 1.0]]), on(score, [0.0, 0.5])),
+        ClassOracle(on(points, POINTS), [0, 1, 1]),
         0.5,
         L1,
     ),

@@ -1,4 +1,5 @@
-"""The machine-checked steps of the proofs: each is proved, its broken version is refuted by a counterexample, and none is vacuous."""
+"""The machine-checked steps of the proofs: each is proved, its broken version is refuted by a
+counterexample, and none is vacuous."""
 
 import re
 from fractions import Fraction

@@ -12,6 +12,8 @@ from admission_refused import CHANCE, DETOURS, ROWS
 from torch import nn
 
 from lbrs import (
+    ClassOracle,
+    ClassScores,
     CohenScore,
     GaussianScore,
     LipschitzScore,
@@ -51,7 +53,8 @@ def two_classes(function, x):
         return torch.cat([value, -value], 1)
 
     own = next(function.parameters()).dtype if isinstance(function, nn.Module) else None
-    return MulticlassLocallyBiased(scores, 1.0, x[:2] + 1, [0, 1], 0.5, dtype=own)
+    oracle = ClassOracle(x[:2] + 1, [0, 1])
+    return MulticlassLocallyBiased(ClassScores(scores, 1.0, dtype=own), oracle, 0.5)
 
 
 ASKED = {
@@ -238,7 +241,8 @@ def test_the_allowance_follows_what_was_observed(kind):
 
 
 def test_single_precision_behind_a_lambda_was_certified_falsely():
-    """g = x - 3e-7, computed in steps of 9.5e-7: an allowance of 1e-10 certifies across a step, that of single precision not."""
+    """g = x - 3e-7, computed in steps of 9.5e-7: an allowance of 1e-10 certifies across a step,
+    that of single precision not."""
     x = torch.linspace(-3e-6, 3e-6, 301).double()[:, None]
     given = {"double": {"rounding": 1e-10}, "observed": {}}
     broken = {}
@@ -256,7 +260,8 @@ def test_single_precision_behind_a_lambda_was_certified_falsely():
 
 
 def test_batch_statistics_change_points_that_are_predicted_alone():
-    """Why rows must not see each other: a certified point changes its class when it is predicted alone."""
+    """Why rows must not see each other: a certified point changes its class when it is predicted
+    alone."""
     function = rows(lambda x: x - x.mean(0))
     x = Case(None).points(40)
     together, alone = function(x).sign(), torch.cat([function(row) for row in x.split(1)]).sign()
