@@ -10,11 +10,11 @@ import torch
 from measuring import FULL, TINY, Sizes
 
 from lbrs.experiments import data
+from lbrs.experiments.images import Bench
+from lbrs.experiments.plan import configure
 from lbrs.experiments.records import find_project, versions
-from lbrs.experiments.running import Bench
 from lbrs.experiments.runs import load_runs
 from lbrs.experiments.stages import Stages
-from lbrs.experiments.sweep import configure
 
 THREADS = 1
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from memory import peak
 
+from lbrs.experiments.plan import configure
 from lbrs.experiments.records import find_project
 from lbrs.experiments.running import run as compute
 from lbrs.experiments.runs import load_runs
-from lbrs.experiments.sweep import configure
 
 if __name__ == "__main__":
     name, profile = sys.argv[1:]

@@ -113,6 +113,7 @@ def sweep(
     ] = "auto",
 ) -> None:
     """Compute records for many seeds and parameters at once."""
+    from lbrs.experiments import plan as planned
     from lbrs.experiments import sweep as sweeping
 
     root, known = _project()
@@ -122,11 +123,11 @@ def sweep(
                 "--workers is for a cluster on this machine and cannot be given with --scheduler, which has its own workers"
             )
         asked = [known[name] for name in _known("run", runs, tuple(known))]
-        tasks = sweeping.plan(
+        tasks = planned.plan(
             asked,
             profile.value,
-            sweeping.parse_seeds(seeds),
-            sweeping.parse_choices(choices or []),
+            planned.parse_seeds(seeds),
+            planned.parse_choices(choices or []),
             device,
         )
     except ValueError as error:

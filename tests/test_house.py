@@ -29,7 +29,7 @@ WRITTEN = ("lbrs", "tests", "benchmarks", "book/_ext")
 LONG_MODULES = {
     f"lbrs/{name}.py"
     for name in (
-        *("exact/cells", "experiments/running", "experiments/sweep", "montecarlo"),
+        *("exact/cells", "montecarlo"),
         *("pages/benchmarks", "pages/drawing", "pages/items", "pages/reproduction"),
         *("proofs/sharper", "scores/admission", "scores/base", "scores/kinks"),
         *("scores/operations", "website/build"),
@@ -40,7 +40,7 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     f"lbrs/{name}.py"
     for name in (
-        *("cli", "exact/cells", "experiments/running", "pages/benchmarks", "pages/drawing"),
+        *("cli", "exact/cells", "pages/benchmarks", "pages/drawing"),
         *("pages/certified_drawing", "pages/reproduction", "pages/slider", "pages/summary"),
         *("pages/text", "scores/gaussian"),
     )

@@ -15,7 +15,7 @@ SOFT = 40.0
 
 
 def cnn(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     channels: tuple[int, int, int] = (16, 32, 64),
     *,
     generator: torch.Generator | None = None,
@@ -46,7 +46,7 @@ def smooth_mlp(
 
 
 def smooth_cnn(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     channels: tuple[int, ...] = (16,),
     *,
     generator: torch.Generator | None = None,
@@ -59,7 +59,7 @@ def smooth_cnn(
 
 
 def _convolutional(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     channels: tuple[int, ...],
     size: int,
     activation: Callable[[], nn.Module],

@@ -1,6 +1,5 @@
 """What an experiment found, as small JSON files, and where they lie."""
 
-import hashlib
 import json
 import platform
 from dataclasses import asdict, dataclass, fields
@@ -9,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lbrs._files import write_text
+from lbrs.experiments.sources import sources_hash
 
 PROFILES = ("quick", "paper")
 
@@ -19,16 +20,30 @@ PROFILES = ("quick", "paper")
 class Record:
     """One run of one experiment.
 
-    `run`, `profile`, `seed` name it. `config`: every choice. `versions`: of Python and the libraries. `device`: what computed it.
-    `test_hash`, `test_points`: which points were tested, and how many. `wall_time`: seconds of computation, all attempts together.
-    `results`: what the figures draw.
+    Attributes:
+        run: which one, as in notebooks/runs.yml.
+        kind: which experiment, as in `lbrs.experiments.table`.
+        profile: quick or paper.
+        seed: of every random choice.
+        config: every choice.
+        versions: of Python and the libraries.
+        sources: a hash of the code that computed it; empty where it was not kept.
+        commit: the last git commit of that code; empty where there was none.
+        device: what computed it.
+        test_hash: which points were tested.
+        test_points: how many.
+        wall_time: seconds of computation, all attempts together.
+        results: what the figures draw.
     """
 
     run: str
+    kind: str
     profile: str
     seed: int
     config: dict[str, Any]
     versions: dict[str, str]
+    sources: str
+    commit: str
     device: str
     test_hash: str
     test_points: int
@@ -43,11 +58,8 @@ class Record:
     def save(self, folder: Path) -> Path:
         """Write the record into `folder`, whole or not at all; returns the file."""
         path = Path(folder) / self.name
-        write_text(
-            path,
-            json.dumps(_plain(asdict(self)), indent=None, separators=(",", ":"), allow_nan=False)
-            + "\n",
-        )
+        text = json.dumps(_plain(asdict(self)), separators=(",", ":"), allow_nan=False)
+        write_text(path, text + "\n")
         return path
 
     @classmethod
@@ -62,6 +74,25 @@ class Record:
                 f"{path} must be a JSON object with the fields {allowed}: {error}"
             ) from error
 
+    def is_of(self, config: dict[str, Any], device: str) -> bool:
+        """Whether this code computes this record from the choices `config` on the `device`: "cpu",
+        "cuda", or "auto" for any."""
+        return (
+            self.config == _plain(config)
+            and self.versions == versions()
+            and self.sources == sources_hash()
+            and device.partition(":")[0] in ("auto", self.device.partition(":")[0])
+        )
+
+
+def recorded(path: Path, config: dict[str, Any], device: str) -> Record | None:
+    """The record in the file `path`, if there is one, of these choices and of this code."""
+    try:
+        record = Record.load(path)
+    except (OSError, ValueError):
+        return None
+    return record if record.name == path.name and record.is_of(config, device) else None
+
 
 def record_name(run: str, profile: str, seed: int) -> str:
     """The file name of a record."""
@@ -69,28 +100,39 @@ def record_name(run: str, profile: str, seed: int) -> str:
 
 
 def published(run: str) -> Record:
-    """The record of `run` that comes with the book: profile paper, seed 0. Raises FileNotFoundError if there is none."""
-    return Record.load(find_project() / "book" / "records" / record_name(run, "paper", 0))
+    """The record of `run` that comes with the book: profile paper, seed 0.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    return Record.load(published_folder() / record_name(run, "paper", 0))
 
 
 def published_seeds(run: str, folder: Path | None = None) -> list[Record]:
-    """All records of `run` in `folder` (those that come with the book), profile paper, by their seeds; none if there are none."""
-    folder = folder or find_project() / "book" / "records"
-    found = [
-        Record.load(path)
-        for path in folder.glob(f"{run}-paper-*.json")
-        if path.name[len(run) + 7 : -5].isdigit()
-    ]
+    """All records of `run` in `folder` (those that come with the book), profile paper, by their
+    seeds; none if there are none."""
+    start = f"{run}-paper-"
+    files = (folder or published_folder()).glob(f"{start}*.json")
+    found = [Record.load(file) for file in files if file.stem.removeprefix(start).isdigit()]
     return sorted(found, key=lambda record: record.seed)
 
 
-def accuracy_at(path: dict[str, list], alpha: Any, points: int) -> np.ndarray:
-    """Accuracies at each of `alpha` by a `path` of counts: right[i] of the `points` are right for jumps[i - 1] < alpha <= jumps[i]."""
-    return np.asarray(path["right"])[np.searchsorted(path["jumps"], alpha)] / points
+def published_folder() -> Path:
+    """Where the records lie that come with the book."""
+    return find_project() / "book" / "records"
+
+
+def accuracy_at(path: dict[str, list[Any]], alpha: object, points: int) -> npt.NDArray[np.float64]:
+    """Accuracies at each of `alpha` by a `path` of counts: right[i] of the `points` are right for
+    jumps[i - 1] < alpha <= jumps[i]."""
+    places = np.searchsorted(path["jumps"], np.asarray(alpha))
+    accuracies: npt.NDArray[np.float64] = np.asarray(path["right"])[places] / points
+    return accuracies
 
 
 def shown_alphas(alphas: list[float]) -> tuple[float, ...]:
-    """The three values of a grid of alphas that figures and tables show: a small, a middle and a large one."""
+    """The three values of a grid of alphas that figures and tables show: a small, a middle and a
+    large one."""
     low = max(1, len(alphas) // 3)
     high = max(len(alphas) - 2, low + 2)
     return tuple(alphas[place] for place in (low, (low + high + 1) // 2, high))
@@ -119,27 +161,20 @@ def versions() -> dict[str, str]:
 
 
 def find_project(start: Path | None = None) -> Path:
-    """The folder of the project: the nearest one above `start` (the current folder) with `_toc.yml` and `notebooks/runs.yml`."""
+    """The folder of the project: the nearest one at or above `start` (the current folder) with
+    `_toc.yml` and `notebooks/runs.yml`."""
     start = Path(start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / "_toc.yml").is_file() and (folder / "notebooks" / "runs.yml").is_file():
             return folder
     raise FileNotFoundError(
-        f"no companion project at or above {start}: go to the folder that holds _toc.yml and notebooks/runs.yml"
+        f"no companion project at or above {start}: go to the folder that holds _toc.yml and "
+        "notebooks/runs.yml"
     )
 
 
-def sources_hash() -> str:
-    """SHA-256 of the Python sources of lbrs: results of other code are never mixed with those of this one."""
-    content = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
-        content.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
-    return content.hexdigest()
-
-
 def _plain(value: Any) -> Any:
-    """`value` with numbers rounded to six significant digits after the leading one, tuples as lists."""
+    """`value` with numbers rounded to six digits after the leading one, tuples as lists."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -31,16 +31,19 @@ class Run:
 
         Raises ValueError for a profile other than quick and paper.
         """
-        if profile not in PROFILES:
-            raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
         return {
             "run": self.name,
             "profile": profile,
             "seed": seed,
             "device": device,
-            **self.parameters,
-            **self.profiles[profile],
+            **self.chosen(profile),
         }
+
+    def chosen(self, profile: str) -> dict[str, Any]:
+        """The run's own parameters, then those of `profile`."""
+        if profile not in PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+        return {**self.parameters, **self.profiles[profile]}
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,30 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from lbrs._files import write_file
-from lbrs.experiments.records import sources_hash, versions
+from lbrs.experiments.records import versions
+from lbrs.experiments.sources import sources_hash
+from lbrs.paths import Steps
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""The environment of a process that computes beside others."""
+
+Results = dict[str, Any]
+"""What a stage or an experiment found: plain data, as a record keeps it."""
+
+Value = TypeVar("Value")
 
 
 def pick_device(device: str) -> torch.device:
-    """The torch device for "auto", "cpu", "cuda", "cuda:1", ...; a ValueError for one that is not there."""
+    """The torch device for "auto", "cpu", "cuda", "cuda:1", ...; a ValueError for one that is not
+    there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cpu" or (
@@ -30,19 +41,20 @@ def pick_device(device: str) -> torch.device:
 
 
 class Stages:
-    """The stages of one computation, each kept in a file until `clear`, so that a stopped run continues.
+    """The stages of one computation, each kept in a file until `clear`, so that a stopped run
+    continues.
 
-    Parameters: `folder`; `key`, plain data that together with the sources of lbrs and the versions says what is computed; `title`
-    of the bar and of the folder.
+    `key` is plain data that together with the code and the versions says what is computed; `title`
+    that of the bar and of the folder.
     """
 
-    def __init__(self, folder: Path, key: list, title: str = "") -> None:
+    def __init__(self, folder: Path, key: list[object], title: str = "") -> None:
         content = json.dumps([key, versions(), sources_hash()], sort_keys=True)
         self.folder = Path(folder) / f"{title}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
         self.title = title
         self._seconds: dict[str, float] = {}
 
-    def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
+    def __call__(self, name: str, compute: Callable[[], Value]) -> Value:
         """The value of stage `name`: read if it was finished before, else computed and kept."""
         path = self.folder / f"{name}.pt"
         if path.is_file():
@@ -53,15 +65,22 @@ class Stages:
             kept = {"value": value, "seconds": time.perf_counter() - start}
             write_file(path, lambda file: torch.save(kept, file))
         self._seconds[name] = kept["seconds"]
-        return kept["value"]
+        found: Value = kept["value"]
+        return found
+
+    def each(self, jobs: Mapping[str, Callable[[], Value]]) -> dict[str, Value]:
+        """The values of several stages by their names, under a progress bar."""
+        return {name: self(name, jobs[name]) for name in self.progress(jobs)}
 
     @property
     def seconds(self) -> float:
-        """Seconds of computation of all stages so far, in all attempts; a stage that is computed within another one counts twice."""
+        """Seconds of computation of all stages so far, in all attempts; a stage that is computed
+        within another one counts twice."""
         return sum(self._seconds.values())
 
-    def progress(self, items: list) -> Iterable:
-        """`items` under a progress bar: on the terminal named by LBRS_PROGRESS, else on standard error if that is a terminal."""
+    def progress(self, items: Iterable[Value]) -> Iterator[Value]:
+        """`items` under a progress bar: on the terminal named by LBRS_PROGRESS, else on standard
+        error if that is a terminal."""
         from tqdm import tqdm
 
         terminal = os.environ.get("LBRS_PROGRESS")
@@ -72,13 +91,15 @@ class Stages:
             yield from tqdm(items, desc=self.title, file=file)
 
     def clear(self) -> None:
-        """Forget these stages, and those that other code or other choices left under the same title."""
+        """Forget these stages, and those that other code or other choices left under the same
+        title."""
         for folder in self.folder.parent.glob(f"{glob.escape(self.title)}-{'?' * 16}"):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def generator(device: torch.device | str, *names: object) -> torch.Generator:
-    """A random generator of its own for each purpose, so that no stage depends on what ran before it."""
+    """A random generator of its own for each purpose, so that no stage depends on what ran before
+    it."""
     content = hashlib.sha256(json.dumps(names).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(content[:7], "big"))
 
@@ -86,3 +107,15 @@ def generator(device: torch.device | str, *names: object) -> torch.Generator:
 def accuracy(prediction: Tensor, y: Tensor) -> float:
     """The share of `prediction` (n,) equal to `y` (n,)."""
     return (prediction.cpu() == y.cpu()).double().mean().item()
+
+
+def counted(path: Steps, points: int) -> dict[str, list[Any]]:
+    """A path of accuracies as a record keeps it: where it jumps, and how many of the `points` are
+    right before each jump and after the last."""
+    right = (path.values * points).round().int()
+    return {"jumps": path.jumps.tolist(), "right": right.tolist()}
+
+
+def columns(entries: list[Results]) -> dict[str, list[Any]]:
+    """Entries with the same names as one list for each name."""
+    return {name: [entry[name] for entry in entries] for name in entries[0]}

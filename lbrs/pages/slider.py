@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from lbrs.certificates import Certificate
-from lbrs.experiments import data, running
+from lbrs.experiments import data, spiral
 from lbrs.experiments.configs import SpiralConfig
 from lbrs.norms import L2
 from lbrs.pages.drawing import COLORS
@@ -148,9 +148,9 @@ def spiral_slider(
         turns=config.turns,
         jitter=config.jitter,
     )
-    score, oracle = running._classifier(config, task, "cpu")
+    score, oracle = spiral.classifier(config, task, "cpu")
     model, some = LocallyBiased(score, oracle, 0.0, L2), task.test_x[:exact_points]
-    regions = running._regions(score, oracle, alphas, SIDE, config.raster)
+    regions = spiral.regions(score, oracle, alphas, SIDE, config.raster)
     paths = zip(
         alphas,
         regions["bits"],

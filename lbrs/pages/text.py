@@ -4,14 +4,9 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 
-from lbrs.experiments.configs import (
-    CertifiedConfig,
-    Config,
-    ImagesConfig,
-    SensitivityConfig,
-    SpiralConfig,
-)
+from lbrs.experiments.configs import Config
 from lbrs.experiments.records import Record, accuracy_at
+from lbrs.experiments.table import config_of
 from lbrs.montecarlo import clopper_pearson
 
 NORMS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
@@ -38,12 +33,7 @@ def share(value: float, points: int) -> str:
 
 def choices(record: Record) -> Markdown:
     """Every choice of the run: its name in the code, its value, what it is; changed defaults are marked."""
-    (config,) = (
-        kind()
-        for kind in (SpiralConfig, ImagesConfig, CertifiedConfig, SensitivityConfig)
-        if record.config.keys() == {item.name for item in fields(kind)}
-    )
-    return choices_of(config, record.config)
+    return choices_of(config_of(record)(), record.config)
 
 
 def choices_of(config: Config, given: dict | None = None) -> Markdown:

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from lbrs import L2, LocallyBiased
-from lbrs.experiments import data, running
-from lbrs.experiments.running import Bench, ImagesConfig, Stages
+from lbrs.experiments import data
+from lbrs.experiments.configs import ImagesConfig
+from lbrs.experiments.images import Bench
+from lbrs.experiments.stages import Stages, accuracy
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,7 @@ def bench(mnist, tmp_path_factory):
 
 
 def test_the_network_is_accurate(bench):
-    assert running.accuracy(bench.score.linearize(bench.x, L2).base, bench.y) >= 0.98
+    assert accuracy(bench.score.linearize(bench.x, L2).base, bench.y) >= 0.98
 
 
 def test_at_alpha_zero_it_is_the_network_and_in_the_limit_the_nearest_neighbour_on_every_image(

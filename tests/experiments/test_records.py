@@ -13,10 +13,13 @@ from lbrs.experiments.records import Record, find_project
 def record():
     return Record(
         "spiral",
+        "spiral",
         "quick",
         3,
         {"alphas": (0.0, 1.0)},
         records.versions(),
+        "",
+        "",
         "cpu",
         "ab",
         7,
@@ -47,7 +50,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(
-        ValueError, match="x.json must be a JSON object with the fields run, profile, seed"
+        ValueError, match="x.json must be a JSON object with the fields run, kind, profile, seed"
     ):
         Record.load(path)
 

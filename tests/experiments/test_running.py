@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import TINY
 
-from lbrs.experiments import data, records, running, stages
+from lbrs.experiments import data, records, stages
 from lbrs.experiments.configs import ImagesConfig, SpiralConfig
 from lbrs.experiments.running import Outcome, run, run_or_published
 from lbrs.experiments.stages import Stages
@@ -171,7 +171,7 @@ def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch,
     def missing(*arguments, **choices):
         raise data.DataError("no data in /folder. Remedy: `lbrs fetch mnist`")
 
-    monkeypatch.setattr(running.data, "images", missing)
+    monkeypatch.setattr(data, "images", missing)
     monkeypatch.setattr(records, "find_project", lambda: tmp_path)
     outcome = run_or_published(ImagesConfig(), run="mnist", profile="quick", seed=5)
     assert (

@@ -19,10 +19,12 @@ import pytest
 from typer.testing import CliRunner
 
 from lbrs import cli
-from lbrs.experiments import sweep
+from lbrs.experiments import plan as planned
+from lbrs.experiments import records, sources, sweep
+from lbrs.experiments.plan import Task, parse_choices, parse_seeds, plan
 from lbrs.experiments.records import Record, find_project
 from lbrs.experiments.runs import Run, load_runs
-from lbrs.experiments.sweep import Result, SweepError, Task, parse_choices, parse_seeds, plan
+from lbrs.experiments.sweep import Result, SweepError
 
 RUNS = """
 spiral:
@@ -252,7 +254,7 @@ def test_a_record_of_something_else_is_computed_again(
     if change == "half":
         (tmp_path / "spiral-quick-0.json").write_text('{"run": ')
     elif "sources" in change:
-        monkeypatch.setattr(sweep, "sources_hash", lambda: change["sources"])
+        monkeypatch.setattr(records, "sources_hash", lambda: change["sources"])
     else:
         (tmp_path / "spiral-quick-0.json").write_text(
             json.dumps(undisturbed["spiral-quick-0.json"] | change)
@@ -263,7 +265,19 @@ def test_a_record_of_something_else_is_computed_again(
 def test_a_number_with_many_digits_is_recognised(runs, tmp_path):
     (task,) = plan([runs["spiral"]], "quick", [0], {"jitter": [0.123456789012]})
     record = Record(
-        "spiral", "quick", 0, dataclasses.asdict(task.config), sweep.origin(), "cpu", "", 0, 0.0, {}
+        run="spiral",
+        kind="spiral",
+        profile="quick",
+        seed=0,
+        config=dataclasses.asdict(task.config),
+        versions=records.versions(),
+        sources=sources.sources_hash(),
+        commit="",
+        device="cpu",
+        test_hash="",
+        test_points=0,
+        wall_time=0.0,
+        results={},
     )
     record.save(tmp_path / "jitter=0.123456789012")
     assert sweep.is_recorded(task, tmp_path)
@@ -430,7 +444,7 @@ def test_without_a_scheduler_or_dask_the_sweep_says_so(tasks, tmp_path, monkeypa
 
 
 def test_a_task_is_plain_data_and_the_examples_run(tasks):
-    assert doctest.testmod(sweep) == (0, 2)
+    assert doctest.testmod(planned) == (0, 2)
     assert (
         pickle.loads(pickle.dumps(tasks[0]))
         == tasks[0]

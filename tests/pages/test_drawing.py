@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from lbrs.experiments import running
+from lbrs.experiments import spiral
 from lbrs.experiments.records import accuracy_at
 from lbrs.experiments.running import run
 from lbrs.pages import drawing
@@ -170,7 +170,7 @@ def test_the_raster_of_regions_is_the_classifier(records):
 
 
 def test_the_picture_of_the_idea_shows_a_radius_that_grows_by_alpha():
-    results = running.idea()
+    results = spiral.idea()
     assert results["radius"][1] - results["radius"][0] == pytest.approx(
         results["regions"]["alpha"][1], abs=1e-12
     )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lbrs import L2, LocallyBiased
-from lbrs.experiments import data, running
+from lbrs.experiments import data, spiral
 from lbrs.experiments.configs import SpiralConfig
 from lbrs.pages.slider import ALPHAS, Slider, spiral_slider
 
@@ -38,7 +38,7 @@ def test_the_numbers_beneath_the_pictures_are_those_of_the_certificates(slider):
         turns=CONFIG.turns,
         jitter=CONFIG.jitter,
     )
-    score, oracle = running._classifier(CONFIG, task, "cpu")
+    score, oracle = spiral.classifier(CONFIG, task, "cpu")
     for alpha, frame in zip(CHOSEN, slider.frames, strict=True):
         model = LocallyBiased(score, oracle, alpha, L2)
         radii = [
