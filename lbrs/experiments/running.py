@@ -91,17 +91,20 @@ def run(
         names = ", ".join(map(repr, PROFILES))
         raise ValueError(f"profile must be one of {names}, got {profile!r}")
     integer("seed", seed, low=0)
-    place, choices = pick_device(device), asdict(config)
+    place = pick_device(device)
     folder = Path(folder) if folder else find_project() / "_build" / "records"
-    known = recorded(folder / record_name(run, profile, seed), choices, place.type)
-    if known:
-        return known
-    kind = kind_of(config)
-    sources, changed = sources_hash(), commit()
-    key = [run, profile, seed, str(place), choices]
+    known = recorded(folder / record_name(run, profile, seed), asdict(config), place.type)
+    return known or _computed(config, run, profile, seed, place, folder)
+
+
+def _computed(
+    config: Config, run: str, profile: str, seed: int, device: torch.device, folder: Path
+) -> Record:
+    kind, choices, sources, changed = kind_of(config), asdict(config), sources_hash(), commit()
+    key = [run, profile, seed, str(device), choices]
     stages = Stages(folder.parent / "partial", key, title=f"{run}-{profile}-{seed}")
     with _one_thread():
-        task, results = EXPERIMENTS[kind].compute(config, seed, place, stages)
+        task, results = EXPERIMENTS[kind].compute(config, seed, device, stages)
     record = Record(
         run=run,
         kind=kind,
@@ -111,7 +114,7 @@ def run(
         versions=versions(),
         sources=sources,
         commit=changed,
-        device=str(place),
+        device=str(device),
         test_hash=task.test_hash,
         test_points=len(task.test_y),
         wall_time=stages.seconds,
