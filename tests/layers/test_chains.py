@@ -12,7 +12,6 @@ from scipy import sparse
 from torch import nn
 
 from lbrs import L1, L2, LINF, Norm
-from lbrs.experiments.records import find_project
 from lbrs.layers import arithmetic, chains, modules, spectra
 from lbrs.layers.chains import TYPES, lipschitz_constant, lipschitz_score, rounding_errors
 from lbrs.layers.modules import steps
@@ -30,9 +29,7 @@ def seeded(seed=0):
 @pytest.fixture(scope="module")
 def script():
     """script(name): a script of the folder benchmarks, as a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(find_project() / "benchmarks")
-        yield importlib.import_module
+    return importlib.import_module
 
 
 def mlp(*between, d=4):

@@ -1,0 +1,185 @@
+"""Adversaries of arithmetic: every kind of score with the worst errors that its lemma allows, in an
+arithmetic of 21 bits, in which they stand out from what float64 does; and lemmas, in fractions."""
+
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from lbrs import (
+    L1,
+    L2,
+    LINF,
+    AffineScores,
+    ClassOracle,
+    LinearScore,
+    LipschitzScore,
+    LocallyBiased,
+    MulticlassLocallyBiased,
+    NearestNeighborOracle,
+    Norm,
+)
+from lbrs.rounding import CHOICE, EPS, lipschitz_allowance
+from lbrs.scores.base import Linearization
+
+COARSE = 2.0**-20
+UNIT = COARSE / 2
+NORMS = [L1, L2, LINF, Norm(3)]
+SHARES = (1 - 1e-9, 1 - 1e-6, 1 - 1e-4, 0.9, 0.5)
+WIDE = 40
+"""Features: with more of them more errors add up."""
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    """An arithmetic whose eps is `COARSE`: all that is allowed for errors grows alike."""
+    scale = COARSE / EPS
+    rooms = ("lbrs.rounding", "lbrs.scores.")
+    for module in [m for name, m in sys.modules.items() if name.startswith(rooms)]:
+        for name in ("EPS", "CHOICE"):
+            if isinstance(value := getattr(module, name, None), float):
+                monkeypatch.setattr(module, name, scale * value)
+    fine = Norm.rounding
+    monkeypatch.setattr(Norm, "rounding", lambda self, d, *rest: scale * fine(self, d, *rest))
+
+
+class Erring(LinearScore):
+    """a^T x + b with the worst errors of `rounding.affine_scores` and of `Norm.rounding`, and a
+    quotient that is off by a unit: at the point `at` for the side `side`, elsewhere against it."""
+
+    def __init__(self, weight, bias, at, side, length):
+        super().__init__(weight, bias)
+        self.at, self.side, self.length = at, side, length
+
+    def turn(self, x):
+        return self.side * torch.where((x.flatten(1) == self.at).all(1), 1.0, -1.0)
+
+    def _affine(self, x):
+        sizes = x.flatten(1).abs() @ self.weight.abs() + abs(self.bias)
+        error = (self.weight.numel() + 1) * UNIT * sizes
+        return super()._affine(x) + self.turn(x) * error
+
+    def slope(self, norm):
+        off = self.length * norm.dual.rounding(self.weight.numel())
+        return super().slope(norm) * (1 + off)
+
+    def linearize(self, x, norm):
+        first = super().linearize(x, norm)
+        x = torch.as_tensor(x, dtype=torch.float64)
+        grows = self.turn(x) * first.base * UNIT
+        return Linearization(first.base, first.value, first.slope, first.crossing * (1 + grows))
+
+
+def ends(x, radius, norm, weight):
+    """Points (m, d) toward and away from where the affine map of this weight falls, within the
+    radius."""
+    way = norm.maximizer(weight)
+    reach = min(radius, 1e6)
+    return torch.stack([x + s * share * reach * way for share in SHARES for s in (1.0, -1.0)])
+
+
+def linear_trials(rng, norm, bound, count):
+    """How many certificates of erring affine scores are positive, and how many are false."""
+    certified = false = 0
+    for _ in range(count):
+        a = torch.from_numpy(rng.normal(size=WIDE))
+        x = torch.from_numpy(rng.normal(size=WIDE)) * rng.choice([1.0, 1e-3])
+        bias = -float(a @ x) * rng.choice([0.0, 1.0]) + float(rng.normal()) * 10 ** rng.uniform(
+            -3, 1
+        )
+        alpha = rng.choice([0.0, 1.0]) * 10 ** rng.uniform(-2, 2)
+        label = int(rng.choice([-1, 1]))
+        oracle = NearestNeighborOracle(torch.zeros(1, WIDE), [label])
+        for side, length in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            model = LocallyBiased(Erring(a, bias, x, side, length), oracle, alpha, norm)
+            found = model.certify(x[None], bound=bound)
+            radius = found.radius.item()
+            certified += radius > 0
+            if radius > 0:
+                z = ends(x, radius, norm, a)
+                false += bool((model.predict(z) != found.prediction).any())
+    return certified, false
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+@pytest.mark.parametrize("bound", ["sharp", "paper"])
+def test_no_error_that_is_allowed_breaks_a_linear_certificate(rng, coarse, norm, bound):
+    certified, false = linear_trials(rng, norm, bound, 60)
+    assert false == 0 and certified > 60
+
+
+class ErringClasses(AffineScores):
+    """Affine scores of classes with the worst errors of `rounding.affine_scores`, and sums with the
+    bias that are off by a unit of what is added: at the point `at` for the class `chosen`,
+    elsewhere against it."""
+
+    def __init__(self, weight, bias, at, chosen):
+        super().__init__(weight, bias)
+        self.at, self.chosen, self.added = at, chosen, 0.0
+
+    def _affine(self, x):
+        x, h = x.flatten(1), super()._affine(x)
+        sizes = x.abs() @ self.weight.abs().T + self.bias.abs()
+        error = (self.weight.shape[1] + 1) * UNIT * sizes
+        error = error + UNIT * (h.amax(1) - h.amin(1) + self.added)[:, None]
+        sides = torch.full((len(h), h.shape[1]), -1.0, dtype=torch.float64)
+        sides[:, self.chosen] = 1.0
+        return h + error * sides * torch.where((x == self.at).all(1), 1.0, -1.0)[:, None]
+
+
+def class_trials(rng, norm, d, count):
+    """As `linear_trials` for affine scores of three classes, each class being chosen in turn."""
+    certified = false = 0
+    for _ in range(count):
+        weight, x = torch.from_numpy(rng.normal(size=(3, d))), torch.from_numpy(rng.normal(size=d))
+        x = x * rng.choice([1.0, 1e-3])
+        bias = torch.from_numpy(rng.normal(size=3)) - weight @ x * rng.choice([0.0, 1.0])
+        h, K = weight @ x + bias, AffineScores(weight, bias).pairs(3, norm).max().item()
+        near = (h.amax() - h[0]).item() / K * (1 + 10 ** rng.uniform(-4, 0))
+        alpha = float(rng.choice([0.0, near, 10 ** rng.uniform(-2, 2)]))
+        oracle = ClassOracle(torch.zeros(1, d), [0])
+        for chosen in range(3):
+            scores = ErringClasses(weight, bias, x, chosen)
+            scores.added = alpha * K
+            model = MulticlassLocallyBiased(scores, oracle, alpha, norm)
+            found = model.certify(x[None])
+            radius, s = found.radius.item(), found.prediction.item()
+            certified += radius > 0
+            if radius > 0:
+                z = [ends(x, radius, norm, weight[s] - weight[c]) for c in range(3) if c != s]
+                false += bool((model.predict(torch.cat(z)) != s).any())
+    return certified, false
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+@pytest.mark.parametrize("d", [1, WIDE])
+def test_no_error_that_is_allowed_breaks_an_affine_certificate_of_classes(rng, coarse, norm, d):
+    certified, false = class_trials(rng, norm, d, 60)
+    assert false == 0 and certified > 60
+
+
+def decided_wrongly(rng, count):
+    """(alpha, g, G) where alpha > fl(g / G) is decided otherwise than alpha G > g in fractions,
+    with how far apart these are."""
+    for _ in range(count):
+        g, G = 10.0 ** rng.uniform(-3, 3, 2)
+        for alpha in (g / G, np.nextafter(g / G, 0), np.nextafter(g / G, np.inf)):
+            apart = Fraction(alpha) * Fraction(G) - Fraction(g)
+            if (apart > 0) != (alpha > g / G):
+                yield float(alpha), g, G, abs(apart)
+
+
+def test_a_bias_that_is_compared_with_a_quotient_is_off_by_less_than_choice(rng):
+    found = list(decided_wrongly(rng, 2000))
+    shares = [apart / (Fraction(alpha) * Fraction(G)) for alpha, _, G, apart in found]
+    assert len(found) > 100 and 0 < max(shares) <= Fraction(CHOICE)
+
+
+def test_a_lipschitz_score_without_errors_needs_the_allowance_for_its_quotient(rng):
+    for alpha, h, K, apart in decided_wrongly(rng, 200):
+        assert 0 < apart <= Fraction(lipschitz_allowance(alpha, K, 0.0))
+        score = LipschitzScore(lambda x, h=h: h + 0 * x[:, 0], K, rounding=0)
+        oracle = NearestNeighborOracle([[0.0]], [-1])
+        assert LocallyBiased(score, oracle, alpha).certify([[0.0]]).radius.item() == 0
