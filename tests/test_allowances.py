@@ -23,6 +23,7 @@ from lbrs import (
 )
 from lbrs.rounding import CHOICE, EPS, lipschitz_allowance
 from lbrs.scores.base import Linearization
+from lbrs.scores.gaussian import SPREAD, slope_interval
 
 COARSE = 2.0**-20
 UNIT = COARSE / 2
@@ -183,3 +184,18 @@ def test_a_lipschitz_score_without_errors_needs_the_allowance_for_its_quotient(r
         score = LipschitzScore(lambda x, h=h: h + 0 * x[:, 0], K, rounding=0)
         oracle = NearestNeighborOracle([[0.0]], [-1])
         assert LocallyBiased(score, oracle, alpha).certify([[0.0]]).radius.item() == 0
+
+
+@pytest.mark.parametrize("error", [1e-3, 0.2])
+@pytest.mark.parametrize("bias", [0.0, 0.01])
+def test_the_three_events_of_a_gradient_share_half_of_the_error(error, bias):
+    """M1 = M2, so that the ends of the interval give away how far each mean may be off."""
+    size, halves = 0.9, (1500, 2500)
+    means = torch.tensor([[[size, 0.0]], [[size, 0.0]]], dtype=torch.float64)
+    low, high = (end.item() for end in slope_interval(means, halves, error, bias))
+    t2 = size - low
+    t1 = (high**2 - size**2 - size * t2) / high
+    tails = [
+        np.exp(-((t - bias) ** 2) * n / 2 / SPREAD) for t, n in ((t1, halves[0]), (t2, halves[1]))
+    ]
+    assert tails[0] + 2 * tails[1] == pytest.approx(error / 2, rel=1e-9)

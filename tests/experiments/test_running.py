@@ -137,7 +137,8 @@ def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
     ("kind", "change"),
     [
         (SpiralConfig, dict(turns=0.0)),
-        (SpiralConfig, dict(alpha_points=0)),
+        (SpiralConfig, dict(alpha_max=0.0)),
+        (SpiralConfig, dict(raster=0)),
         (SpiralConfig, dict(shown_alphas=(-1.0,))),
         (SpiralConfig, dict(exact_points=0)),
         (SpiralConfig, dict(exact_alphas=(-1.0,))),
@@ -150,6 +151,7 @@ def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
     ],
 )
 def test_bad_choices_are_named(kind, change):
+    assert change.keys() <= {field.name for field in dataclasses.fields(kind)}
     with pytest.raises((ValueError, TypeError), match=next(iter(change))):
         kind(**change)
 
