@@ -7,13 +7,19 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-HOMES = ("lbrs.proofs.paper", "lbrs.proofs.sharper")
+HOMES = tuple(
+    f"lbrs.proofs.{name}" for name in ("paper", "nonlinear", "sharper", "smooth", "roots")
+)
 TIMEOUT = 20_000
 """Milliseconds that z3 may take for one question."""
 
 SAMPLES = ((2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37), (3, 1, 2, 9, 4, 8, 6, 5, 7, 10, 12, 11))
 """Numerators, over 6, of the points at which two sides of an identity are compared when sympy finds
 them different."""
+
+
+Claim = Any
+"""For sympy pairs of equal expressions, for z3 hypotheses and a conclusion."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,13 @@ class Verdict:
 class Check:
     """One algebraic step of a proof.
 
-    name: as it stands beside the step. tool: "sympy" or "z3". page, label: the chapter and the statement that the step belongs to.
-    statement: the step, in LaTeX, with all that is assumed. mutation: what the broken version changes, in words.
-    build: maps the tool's module and a bool, False for the broken version, to the claim: for sympy pairs of equal expressions, for z3
-        hypotheses and a conclusion.
+    Attributes:
+        name: as it stands beside the step.
+        tool: "sympy" or "z3".
+        page, label: the chapter and the statement that the step belongs to.
+        statement: the step, in LaTeX, with all that is assumed.
+        mutation: what the broken version changes, in words.
+        build: maps the tool's module and a bool, False for the broken version, to the claim.
     """
 
     name: str
@@ -41,7 +50,7 @@ class Check:
     label: str
     statement: str
     mutation: str
-    build: Callable[[Any, bool], Any]
+    build: Callable[[Any, bool], Claim]
 
     def decide(self, sound: bool = True) -> Verdict:
         """The verdict on the claim, or on its broken version; ArithmeticError where the tool
@@ -68,7 +77,7 @@ class Check:
         tool = import_module(self.tool)
         claim = self.build(tool, True)
         if self.tool == "z3":
-            return _solver(tool, claim[0]).check() == tool.sat
+            return bool(_solver(tool, claim[0]).check() == tool.sat)
         values = [
             abs(tool.N(side.subs(_sample(tool, claim, SAMPLES[0]))))
             for pair in claim
@@ -150,3 +159,16 @@ def checks() -> dict[str, Check]:
         if isinstance(value, Check)
     ]
     return {check.name: check for check in found}
+
+
+def low(z3: Any, a: Any, b: Any) -> Any:
+    """min{a, b} as a z3 term."""
+    return z3.If(a <= b, a, b)
+
+
+def high(z3: Any, *terms: Any) -> Any:
+    """max of z3 terms."""
+    largest = terms[0]
+    for term in terms[1:]:
+        largest = z3.If(term >= largest, term, largest)
+    return largest
