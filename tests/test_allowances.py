@@ -134,8 +134,9 @@ def class_trials(rng, norm, d, count):
     """As `linear_trials` for affine scores of three classes, each class being chosen in turn."""
     certified = false = 0
     for _ in range(count):
-        weight, x = torch.from_numpy(rng.normal(size=(3, d))), torch.from_numpy(rng.normal(size=d))
-        x = x * rng.choice([1.0, 1e-3])
+        common = rng.choice([0.0, 10.0]) * rng.normal(size=d)
+        weight = torch.from_numpy(rng.normal(size=(3, d)) + common)
+        x = torch.from_numpy(rng.normal(size=d)) * rng.choice([1.0, 1e-3])
         bias = torch.from_numpy(rng.normal(size=3)) - weight @ x * rng.choice([0.0, 1.0])
         h, K = weight @ x + bias, AffineScores(weight, bias).pairs(3, norm).max().item()
         near = (h.amax() - h[0]).item() / K * (1 + 10 ** rng.uniform(-4, 0))
