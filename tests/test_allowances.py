@@ -6,7 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy
 import torch
+from torch import nn
 
 from lbrs import (
     L1,
@@ -21,6 +23,8 @@ from lbrs import (
     NearestNeighborOracle,
     Norm,
 )
+from lbrs.layers import spectra
+from lbrs.layers.chains import lipschitz_constant
 from lbrs.rounding import CHOICE, EPS, lipschitz_allowance
 from lbrs.scores.base import Linearization
 from lbrs.scores.gaussian import SPREAD, slope_interval
@@ -200,3 +204,44 @@ def test_the_three_events_of_a_gradient_share_half_of_the_error(error, bias):
         np.exp(-((t - bias) ** 2) * n / 2 / SPREAD) for t, n in ((t1, halves[0]), (t2, halves[1]))
     ]
     assert tails[0] + 2 * tails[1] == pytest.approx(error / 2, rel=1e-9)
+
+
+def exact_product(network):
+    """|W_1|^T ... |W_L|^T of the linear layers, in fractions."""
+    q = [Fraction(1)]
+    for layer in reversed([part for part in network if isinstance(part, nn.Linear)]):
+        rows = [[abs(Fraction(v)) for v in row] for row in layer.weight.tolist()]
+        q = [
+            sum(w * a for w, a in zip(column, q, strict=True)) for column in zip(*rows, strict=True)
+        ]
+    return q
+
+
+@pytest.mark.parametrize(("norm", "dual"), [(L1, max), (LINF, sum)], ids=["l1", "linf"])
+def test_the_constant_of_a_chain_is_not_below_the_product_in_fractions(norm, dual):
+    torch.manual_seed(0)
+    for _ in range(30):
+        parts = [nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1)]
+        network = nn.Sequential(*parts).double()
+        assert Fraction(lipschitz_constant(network, (5,), norm)) >= dual(exact_product(network))
+
+
+def test_an_eigenvalue_is_not_below_the_largest_whatever_a_factorisation_accepts(rng, monkeypatch):
+    """The worst that Higham (2002), Theorem 10.3, allows, in the arithmetic of 21 bits."""
+    n = 6
+    worst = (n + 1) * UNIT * n
+
+    def proposed(A, M):
+        return np.linalg.eigvalsh(M)[-1] * (1 - 0.9 * worst)
+
+    def factorised(A, **options):
+        if np.linalg.eigvalsh(A)[0] < -worst * np.linalg.eigvalsh(A)[-1]:
+            raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(spectra, "EPS", COARSE)
+    monkeypatch.setattr(spectra, "_proposed", proposed)
+    monkeypatch.setattr(scipy.linalg, "cholesky", factorised)
+    for _ in range(20):
+        W = rng.normal(size=(n, 2)) @ rng.normal(size=(2, 9))
+        largest = np.linalg.eigvalsh(W @ W.T)[-1]
+        assert largest <= spectra.largest_eigenvalue(W, np.ones(n)) <= largest * (1 + 1e-3)
