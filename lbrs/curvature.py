@@ -13,36 +13,42 @@ from torch.nn import functional as F
 from lbrs._checks import number
 from lbrs.layers.chains import DOMAIN, lost, owned, rounding_errors, share
 from lbrs.layers.modules import steps
-from lbrs.layers.spectra import Matrix, largest_eigenvalue, written_out
-from lbrs.layers.steps import Map, Unit
+from lbrs.layers.spectra import Array, Matrix, largest_eigenvalue, written_out
+from lbrs.layers.steps import Map, Unit, Weighted
 from lbrs.norms import L1, L2, LINF, Norm
+from lbrs.rounding import EPS
 from lbrs.scores.base import Score
-
-EPS = torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A linear map without its bias and the activation s after it: |s'| <= `slope`, `low` <= s'' <=
-    `high`.
-
-    `unit` is None after the last layer; `shape` is that of the map's inputs.
-    """
+    """A linear map without its bias, and the activation after it; none after the last layer."""
 
     map: Map
-    unit: Unit | None = None
+    activation: Unit | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """That of the map's inputs."""
         return self.map.shape
 
     @property
-    def weight(self) -> Tensor:
-        return self.map.module.weight
+    def module(self) -> Weighted:
+        """The layer of the network that the map is."""
+        module = self.map.module
+        assert not isinstance(module, nn.AvgPool2d)  # `layers` has refused pools
+        return module
+
+    @property
+    def unit(self) -> Unit:
+        """The activation, of any layer but the last."""
+        assert self.activation is not None
+        return self.activation
 
     @property
     def slope(self) -> float:
-        return 1.0 if self.unit is None else self.unit.slope
+        """The largest |s'|."""
+        return 1.0 if self.activation is None else self.activation.slope
 
     def __call__(self, u: Tensor, absolute: bool = False) -> Tensor:
         """W u for inputs (n, ...), or |W| u with the entries' sizes."""
@@ -54,10 +60,10 @@ class Layer:
 
     def matrix(self) -> Matrix:
         """W as a matrix (out, in), sparse for a convolution."""
-        return written_out(self.map.module, self.shape)
+        return written_out(self.module, self.shape)
 
 
-def layers(network: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
+def layers(network: nn.Sequential, shape: tuple[int, ...]) -> list[Layer]:
     """The layers of `network`, an nn.Sequential that maps points of `shape` to (n, 1), as
     `lbrs.layers.modules.steps` admits it.
 
@@ -66,10 +72,10 @@ def layers(network: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
     gradient jumps there.
     """
     found: list[Layer] = []
-    chain = steps(network, shape, smooth=True)
-    if not isinstance(chain[0], Map):
+    chain = [step for step in steps(network, shape, smooth=True) if isinstance(step, Map | Unit)]
+    if isinstance(chain[0], Unit):
         raise ValueError(f"network must begin with Linear, Conv2d or Flatten, got {chain[0].name}")
-    if not isinstance(chain[-1], Map):
+    if isinstance(chain[-1], Unit):
         raise ValueError(f"network must end with a linear map to one number, got {chain[-1].name}")
     for step, after in itertools.pairwise([*chain, None]):
         if isinstance(step, Map) and isinstance(after, Map):
@@ -80,107 +86,113 @@ def layers(network: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
                 f"and {after.name}"
             )
         if isinstance(step, Map):
-            found.append(Layer(step, after))
+            found.append(Layer(step, after if isinstance(after, Unit) else None))
     return found
 
 
 def curvatures(chain: list[Layer], sign: float) -> list[Tensor]:
     """Upper bounds D_l (1, *out) of `sign` q_l s''(z_l), q_l the derivative of g by the unit's
     output, for each hidden layer."""
-    top, found = chain[-1], []
-    weight = top.weight
+    top, hidden = chain[-1], chain[:-1]
+    if not hidden:
+        return []
+    weight = top.module.weight
     at = torch.zeros(1, *top.shape, dtype=weight.dtype, device=weight.device, requires_grad=True)
     with torch.enable_grad():
-        one = torch.ones(1, 1, dtype=weight.dtype, device=weight.device)
-        q = (
-            sign
-            * torch.autograd.grad(
-                top(at).reshape(1, 1), at, one, create_graph=weight.requires_grad
-            )[0]
-        )
-    size, outer = q.abs(), None
-    for layer in reversed(chain[:-1]):
-        if outer is None:
-            found.append(torch.maximum(q * layer.unit.high, q * layer.unit.low))
-        else:
-            size = outer.back(outer.slope * size)
-            found.append(size * layer.unit.bend)
-        outer = layer
+        g = top(at).reshape(1, 1)
+        one, kept = torch.ones_like(g), weight.requires_grad
+        q = sign * torch.autograd.grad(g, at, one, create_graph=kept)[0]
+    last = hidden[-1].unit
+    size, found = q.abs(), [torch.maximum(q * last.high, q * last.low)]
+    for layer, outer in zip(hidden[-2::-1], hidden[:0:-1], strict=True):
+        size = outer.back(outer.slope * size)
+        found.append(size * layer.unit.bend)
     return found[::-1]
 
 
-def gradient_lipschitz(network: nn.Module, shape: tuple[int, ...], norm: Norm) -> float:
-    """A constant L, rounded up, with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z in R^d
-    (Assumption 7).
+def gradient_lipschitz(network: nn.Sequential, shape: tuple[int, ...], norm: Norm) -> float:
+    r"""A constant L of Assumption 7, rounded up, for all x, z in R^d.
 
-    g is the output of `network` in real arithmetic, with its weights as they are stored. With z_l =
-    W_l s(z_{l-1}) + b_l, J_l the Jacobian of z_l, and q_l the derivative of g by the output of a
-    unit, the Hessian is H = sum_l J_l^T diag(q_l s''(z_l)) J_l, with |q_l| <= |W_{l+1}|^T (|s'|
-    |q_{l+1}|). In l2 its largest and its smallest eigenvalue are bounded apart, as q of the last
-    hidden layer has known signs: sum_l ||D_l^{1/2} W_l||^2 prod_{i<l} (|s'| ||W_i||)^2. In l1 and
-    linf the form D_l is taken over |J_l| <= |W_l| |s'| |J_{l-1}|. Each spectral norm is bounded
-    from above (`largest_eigenvalue`), and convolutions are written out as matrices.
+    .. math:: \|\nabla g(x) - \nabla g(z)\|_* \le L\,\|x - z\|
 
-    Parameters: `network` and `shape` as `layers` takes them; `norm` one of L1, L2, LINF. One hidden
-    layer of softplus units gives the sharpest L.
+    g is the output of `network` in real arithmetic, with its weights as they are stored. With
+    z_l = W_l s(z_{l-1}) + b_l, J_l the Jacobian of z_l, and q_l the derivative of g by the output
+    of a unit, the Hessian is H = sum_l J_l^T diag(q_l s''(z_l)) J_l, with q_l at most
+    W_{l+1}^T (s' q_{l+1}) in sizes. In l2 its largest and its smallest eigenvalue are bounded
+    apart, as q of the last hidden layer has known signs: sum_l ||D_l^{1/2} W_l||^2 times
+    prod_{i<l} (s' ||W_i||)^2. In l1 and linf the form D_l is taken over J_l <= W_l s' J_{l-1} in
+    sizes. Each spectral norm is bounded from above, and convolutions are written out as matrices.
+
+    Source: Assumption 7 (:prf:ref:`assumption-7`).
+
+    Parameters:
+        network: an nn.Sequential as ``layers`` takes it. One hidden layer of softplus units gives
+            the sharpest L.
+        shape: of its points.
+        norm: one of L1, L2, LINF.
+
+    Raises:
+        ValueError, TypeError: for other networks and norms, naming the layer.
     """
     if norm not in (L1, L2, LINF):
         raise ValueError(f"norm must be L1, L2 or LINF for the curvature of a network, got {norm}")
     layers(network, shape)
     with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
         chain = layers(owned(network, torch.float64).cpu(), shape)
-        bounds = {
-            sign: [D.flatten().numpy() for D in curvatures(chain, sign)] for sign in (1.0, -1.0)
-        }
+        upward, downward = (_arrays(curvatures(chain, sign)) for sign in (1.0, -1.0))
         sizes = [*(math.prod(layer.shape) for layer in chain), 1]
-        units = sum((inner * outer) ** 0.5 for inner, outer in itertools.pairwise(sizes))
+        units = sum(math.sqrt(inner * outer) for inner, outer in itertools.pairwise(sizes))
         if len(chain) == 1:
             return 0.0
         if norm == L2:
-            L = max(_spectral(chain, D) for D in bounds.values())
+            L = max(_spectral(chain, D) for D in (upward, downward))
         else:
-            L = _elementwise(
-                chain, [np.maximum(*D) for D in zip(*bounds.values(), strict=True)], norm
-            )
+            L = _elementwise(chain, list(map(np.maximum, upward, downward)), norm)
     L = L * (1 + 64 * (units + 64) * EPS) + lost([layer.map for layer in chain], 2)
     if not math.isfinite(L):
         raise ValueError(f"network must have a constant L within float64, got {L}")
     return L
 
 
-def _spectral(chain: list[Layer], D: list[np.ndarray]) -> float:
+def _arrays(D: list[Tensor]) -> list[Array]:
+    return [one.flatten().numpy() for one in D]
+
+
+def _spectral(chain: list[Layer], D: list[Array]) -> float:
+    """sum_l ||D_l^{1/2} W_l||^2 prod_{i<l} (|s'| ||W_i||)^2."""
     total, lipschitz = 0.0, 1.0
     for layer, weights in zip(chain[:-1], D, strict=True):
         W = layer.matrix()
         total += largest_eigenvalue(W, weights) * lipschitz
-        lipschitz *= layer.slope**2 * (
-            largest_eigenvalue(W, np.ones_like(weights)) if layer is not chain[-2] else 1.0
-        )
+        square = largest_eigenvalue(W, np.ones_like(weights)) if layer is not chain[-2] else 1.0
+        lipschitz *= layer.slope**2 * square
     return total
 
 
-def _elementwise(chain: list[Layer], D: list[np.ndarray], norm: Norm) -> float:
+def _elementwise(chain: list[Layer], D: list[Array], norm: Norm) -> float:
+    """The form D_l over the largest sizes of the Jacobians J_l, in l1 or linf."""
     total, J, slope = 0.0, None, 1.0
     for layer, weights in zip(chain[:-1], D, strict=True):
         W = layer.matrix()
         J, slope = W if J is None else abs(W) @ (slope * abs(J)), layer.slope
-        if norm == L1:
-            total += (weights @ J**2).max().item()
-        else:
-            P = J.T @ (J * weights[:, None])
-            share = np.sqrt(weights @ J**2)
-            on = share > 0
-            scaled = J[:, on] * (1 / np.sqrt(share[on]))[None]
-            total += (
-                min(abs(P).sum().item(), (share.sum() * largest_eigenvalue(scaled, weights)).item())
-                if on.any()
-                else 0.0
-            )
-    return total
+        total += float((weights @ J**2).max()) if norm == L1 else _corners(J, weights)
+    return float(total)
+
+
+def _corners(J: Matrix, weights: Array) -> float:
+    """A bound of sup over |u_i| <= 1 of sum_k weights_k (J u)_k^2: the sum of all entries of
+    J^T diag(weights) J, or an eigenvalue after scaling."""
+    P = J.T @ (J * weights[:, None])
+    share = np.sqrt(weights @ J**2)
+    on = share > 0
+    if not on.any():
+        return 0.0
+    scaled = J[:, on] * (1 / np.sqrt(share[on]))[None]
+    return min(float(abs(P).sum()), float(share.sum() * largest_eigenvalue(scaled, weights)))
 
 
 def rounding(
-    network: nn.Module, shape: tuple[int, ...], norm: Norm, domain: float = DOMAIN
+    network: nn.Sequential, shape: tuple[int, ...], norm: Norm, domain: float = DOMAIN
 ) -> float:
     """How far at most g and its gradient, computed in float64, are from those in real arithmetic,
     for |x_i| <= `domain`.
@@ -193,18 +205,25 @@ def rounding(
 
 
 def smooth_score(
-    network: nn.Module, shape: tuple[int, ...], norm: Norm, *, domain: float = DOMAIN
+    network: nn.Sequential, shape: tuple[int, ...], norm: Norm, *, domain: float = DOMAIN
 ) -> Score:
     """The score of a smooth network in float64, with its L in `norm` and its rounding errors
     bounded: all that Theorem E' needs.
 
-    Points beyond |x_i| <= `domain` are an error, and radii end there. The network is copied.
-    Parameters: as `gradient_lipschitz`; `domain` > 0. A ValueError, too, if rounding errors may
-    reach 1 within the domain.
+    Points beyond abs(x_i) <= `domain` are an error, and radii end there. The network is copied.
 
-    >>> from lbrs.experiments.networks import smooth_mlp
-    >>> network = smooth_mlp((3,), (4,), generator=torch.Generator().manual_seed(0))
-    >>> smooth_score(network, (3,), L2).gradient_lipschitz < 1
+    Source: Theorem E' (:prf:ref:`theorem-e-prime`).
+
+    Parameters:
+        network, shape, norm: as ``gradient_lipschitz``.
+        domain: > 0.
+
+    Raises:
+        ValueError, TypeError: for other networks, and if rounding errors may reach 1 within the
+            domain.
+
+    >>> network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    >>> smooth_score(network, (3,), L2).gradient_lipschitz < 9
     True
     """
     L = gradient_lipschitz(network, shape, norm)
@@ -213,15 +232,25 @@ def smooth_score(
 
 
 class CertifiedLoss:
-    """A training loss that asks for a margin after the largest loss within `radius`: t softplus(-(y
-    g - ||grad g||_* r - L r^2 / 2) / t).
+    r"""A training loss that asks for a margin after the largest loss within `radius`.
 
-    The bracket is Psi_-(r) at alpha = 0 (Theorem E), so a point with a positive one has a certified
-    radius of r, and both the gradient and L are penalised. Here L is estimated by a power
-    iteration, from below; only `gradient_lipschitz` is a bound.
+    .. math::
 
-    Parameters: the network's `shape` of points, `norm`, `radius` r > 0, `temperature` t > 0,
-    `generator` for the start of the iteration.
+       t\,\operatorname{softplus}\Big(
+       -\frac{y\,g(x) - \|\nabla g(x)\|_*\,r - L r^2/2}{t}\Big)
+
+    The numerator is Psi_-(r) at alpha = 0, so a point with a positive one has a certified radius of
+    r, and both the gradient and L are penalised. Here L is estimated by a power iteration, from
+    below; only ``gradient_lipschitz`` is a bound.
+
+    Source: Theorem E (:prf:ref:`theorem-e`).
+
+    Parameters:
+        shape: of the network's points.
+        norm: the threat norm.
+        radius: r > 0.
+        temperature: t > 0.
+        generator: for the start of the iteration.
     """
 
     def __init__(
@@ -238,7 +267,7 @@ class CertifiedLoss:
         start = torch.randn(2, 1, math.prod(self.shape), generator=generator)
         self._vectors = norm.maximizer(start)
 
-    def __call__(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, network: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
         """The mean loss at `x` (n, *shape) with labels `y` (n,) in {-1, +1}."""
         x = x.detach().requires_grad_()
         g = network(x).flatten()
@@ -247,7 +276,7 @@ class CertifiedLoss:
         margin = y * g - self.radius * self.norm.dual(gradient.flatten(1)) - self.radius**2 / 2 * L
         return F.softplus(-margin / self.temperature).mean() * self.temperature
 
-    def curvature(self, network: nn.Module) -> Tensor:
+    def curvature(self, network: nn.Sequential) -> Tensor:
         """An estimate of L, differentiable in the weights; one step of the power iteration a
         call."""
         chain = layers(network, self.shape)

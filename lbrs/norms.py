@@ -13,14 +13,24 @@ from lbrs._checks import digits, number, shown
 @final
 @dataclass(frozen=True)
 class Norm:
-    """The lp norm ||v|| = (sum_i |v_i|^p)^(1/p) on R^d, max_i |v_i| for p = inf (Section 2.1).
+    r"""The lp norm on R^d.
+
+    .. math::
+
+       \|v\| = \Big(\sum_i |v_i|^p\Big)^{1/p}, \qquad
+       \|v\| = \max_i |v_i| \ \text{ for } p = \infty
 
     Calling it maps vectors (..., d) to their norms (...,), scaled by the largest entry, so that
-    neither overflow nor underflow occurs; `rounding` bounds how far the result may be off.
+    neither overflow nor underflow occurs; ``rounding`` bounds how far the result may be off.
     A certificate rests on the laws of a norm and of its dual, so the class is final.
 
-    Parameters: `p`, a number with 1 <= p <= inf. Raises ValueError or TypeError for any other p,
-    and TypeError for a subclass.
+    Source: Section 2.1, :doc:`linear`.
+
+    Parameters:
+        p: a number with 1 <= p <= inf.
+
+    Raises:
+        ValueError, TypeError: for any other p; TypeError for a subclass.
 
     >>> float(L2(torch.tensor([3.0, 4.0])))
     5.0
@@ -43,7 +53,10 @@ class Norm:
 
     @property
     def dual(self) -> "Norm":
-        """||y||_* = sup{x^T y : ||x|| <= 1}, which is lq with 1/p + 1/q = 1 (book: lemma-0)."""
+        r"""The dual norm, which is lq with 1/p + 1/q = 1 (:prf:ref:`lemma-0`).
+
+        .. math:: \|y\|_* = \sup\{x^\top y : \|x\| \le 1\}
+        """
         if self.p == 1:
             return LINF
         return L1 if self.p == math.inf else Norm(self.p / (self.p - 1))
@@ -53,16 +66,18 @@ class Norm:
         if self.p == math.inf:
             return largest
         scale = torch.where(largest > 0, largest, 1.0)
-        return scale * torch.linalg.vector_norm(v / scale[..., None], ord=self.p, dim=-1)
+        length: Tensor = torch.linalg.vector_norm(v / scale[..., None], ord=self.p, dim=-1)
+        return scale * length
 
     def rounding(self, d: int, dtype: torch.dtype = torch.float64) -> float:
-        """A share s with |fl(||v||) - ||v||| <= s ||v|| + t for all v in R^d, t the least positive
-        number of the type: s = (d + 10 + 4 ln d) u, u half the machine precision; 0 for p = inf.
+        """A share s such that the computed norm of any v in R^d is off by at most s ||v|| + t, t
+        the least positive number of the type: s = (d + 10 + 4 ln d) u, u half the machine
+        precision; 0 for p = inf.
 
         It holds for the norm with this exponent, and for the exact dual of the norm that this one
         was computed from as `dual`.
 
-        Proof. With m = max |v_i|, r_i = |v_i| / m and S = sum r_i^p, ||v|| = m S^(1/p), where
+        Proof. With m = max abs(v_i), r_i = abs(v_i)/m, S = sum r_i^p, ||v|| = m S^(1/p), where
         1 <= S <= d, as one r_i is 1. To first order in u, rounding changes ||v|| by these shares:
         r_i is off by u, so r_i^p by p u, and by 4 u more from the power itself (2 units in the last
         place is what processors and GPUs promise), the sum by (d - 1) u in any order; together
@@ -95,12 +110,21 @@ class Norm:
         return torch.where(length > 0, raised, length)
 
     def maximizer(self, a: Tensor) -> Tensor:
-        """A vector m with ||m|| = 1 and a^T m = ||a||_*, the optimal bias of Section 3.1 for
-        alpha = 1 (book: paper-eq-3); 0 where a = 0.
+        r"""A vector m of length 1 in which the pairing with a is largest: the optimal bias for
+        alpha = 1; 0 where a = 0.
 
-        m_i = sign(a_i) w_i / ||w|| with w_i = (|a_i| / max |a|)^(1/(p - 1)): nothing underflows.
+        .. math:: a^\top m = \|a\|_*, \qquad \|m\| = 1
 
-        Parameters: `a` (..., d). Returns (..., d).
+        m_i = sign(a_i) w_i / ||w|| with w_i = (abs(a_i) / max abs(a))^(1/(p - 1)): nothing
+        underflows.
+
+        Source: equation (3), :doc:`linear`.
+
+        Parameters:
+            a: (..., d).
+
+        Returns:
+            (..., d).
 
         >>> LINF.maximizer(torch.tensor([2.0, -3.0]))
         tensor([ 1., -1.])
@@ -125,7 +149,7 @@ FAMILY = (Norm,)
 """The classes of norms that certificates are proved for, exactly these."""
 
 
-def as_norm(name: str, value: object) -> Norm:
+def as_norm(name: str, value: Norm) -> Norm:
     """`value` itself, or a TypeError unless its class is one of `FAMILY`; subclasses are not."""
     if type(value) not in FAMILY:
         told = shown(value)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from lbrs._checks import number
 from lbrs.layers.arithmetic import Arithmetic
 from lbrs.layers.modules import steps
-from lbrs.layers.spectra import spectral_norm, written_out
-from lbrs.layers.steps import Bounds, Map, Pool, Step, Unit
+from lbrs.layers.steps import Bounds, Map, Pool, Step
 from lbrs.norms import L1, L2, LINF, Norm
+from lbrs.rounding import EPS
 from lbrs.scores.lipschitz import LipschitzScore
+from lbrs.scores.watching import product_unit
 
-EPS = torch.finfo(torch.float64).eps
 TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 DOMAIN = 10.0
 """Largest |x_i| of a score's points unless another is asked for."""
@@ -44,22 +44,29 @@ def rounding_errors(
     domain: float = DOMAIN,
     dtype: torch.dtype | None = None,
 ) -> tuple[float, float]:
-    """Upper bounds of |fl(g(x)) - g(x)| and ||fl(grad g(x)) - grad g(x)||_* for all x with |x_i| <=
-    `domain`; inf where g has kinks.
+    """Upper bounds of how far the computed g(x), and its computed gradient in the dual norm, are
+    off, for all x with abs(x_i) <= `domain`; inf for the gradient where g has kinks.
 
     g is the output of `network` in real arithmetic with its weights as `dtype` stores them, at the
-    exact x; fl(g) is what torch computes in `dtype` from x rounded to it. The sizes of numbers and
+    exact x; computed is what torch gives in `dtype` from x rounded to it. The sizes of numbers and
     of their errors are carried forward through the layers, and back for the gradient. With u half
     an eps of the type, a sum of n rounded products, in any order and with sums kept in no better a
-    type, is off by at most ((1 + u)^n - 1) sum |terms|, u more with a bias (Higham 2002, Section
-    3.1), an activation by |s'| times the error of its argument and its own
-    (`lbrs.layers.arithmetic`), and every operation by what underflow or a flush to zero costs.
+    type, is off by at most ((1 + u)^n - 1) times the sum of their sizes, u more with a bias (Higham
+    2002, Section 3.1), an activation by its slope times the error of its argument and its own
+    (``lbrs.layers.arithmetic``), and every operation by what underflow or a flush to zero costs.
 
-    Parameters: `network` and `shape` as for `lbrs.layers.modules.steps`; `norm`; `domain` > 0;
-    `dtype`, float64, float32, bfloat16 or float16, that of the network by default. Raises
-    ValueError or TypeError for other networks, and where a number may leave the range of `dtype`.
     On a GPU only float64 is taken: in other types TF32 and transforms in place of sums are possible
     there, which this does not bound.
+
+    Parameters:
+        network, shape: as for ``lbrs.layers.modules.steps``.
+        norm: whose dual measures the gradient.
+        domain: > 0.
+        dtype: float64, float32, bfloat16 or float16, that of the network by default.
+
+    Raises:
+        ValueError, TypeError: for other networks, and where a number may leave the range of
+            `dtype`.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
     >>> value, gradient = rounding_errors(network, (2,), L2)
@@ -78,11 +85,12 @@ def rounding_errors(
             bounds = step.forward(bounds, kind)
         _within(bounds, kind, domain)
         value = bounds[1].max().item() * UP
-        if not all(step.smooth for step in chain):
+        smooth = [step for step in chain if not isinstance(step, Pool) and step.smooth]
+        if len(smooth) < len(chain):
             return value, math.inf
         slopes = (torch.ones_like(bounds[0]), torch.zeros_like(bounds[0]))
-        for step, error in zip(reversed(chain), reversed(kept), strict=True):
-            _within(slopes, kind, domain, getattr(step, "peak", 1.0))
+        for step, error in zip(reversed(smooth), reversed(kept), strict=True):
+            _within(slopes, kind, domain, step.peak)
             q, off = step.backward(slopes, error, kind)
             slopes = (q.reshape_as(error), off.reshape_as(error))
         _within(slopes, kind, domain)
@@ -91,31 +99,25 @@ def rounding_errors(
 
 def _entered(size: Tensor, kind: Arithmetic) -> Bounds:
     """The bounds of x as the network sees it: float64 numbers rounded to its type."""
-    error = (
-        torch.zeros_like(size) if kind.dtype == torch.float64 else kind.grows(1) * size + kind.floor
-    )
-    return size, error
+    if kind.dtype == torch.float64:
+        return size, torch.zeros_like(size)
+    return size, kind.grows(1) * size + kind.floor
 
 
 def _type(network: nn.Sequential, dtype: torch.dtype | None) -> torch.dtype:
     weight = next(network.parameters())
     dtype = weight.dtype if dtype is None else dtype
     if dtype not in TYPES:
-        raise ValueError(
-            "dtype must be one of "
-            f"{', '.join(str(kind).removeprefix('torch.') for kind in TYPES)}, got {dtype}"
-        )
+        raise ValueError(f"dtype must be one of {', '.join(map(_name, TYPES))}, got {dtype}")
     if dtype != torch.float64 and weight.device.type != "cpu":
         raise ValueError(
-            f"dtype must be float64 on {weight.device.type}, got {dtype}: other types may "
-            "be computed there in TF32 or by "
-            "transforms, whose errors are not bounded here"
+            f"dtype must be float64 on {weight.device.type}, got {dtype}: other types may be "
+            "computed there in TF32 or by transforms, whose errors are not bounded here"
         )
-    if dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
+    if dtype == torch.float32 and product_unit(weight.device) > torch.finfo(dtype).eps:
         raise ValueError(
-            "dtype must be float64 while torch.set_float32_matmul_precision allows "
-            "float32 to be computed in a lower type, "
-            f"got {dtype}"
+            "dtype must be float64 while torch's switches of precision allow products of float32 "
+            f"to be computed in a lower type, got {dtype}"
         )
     return dtype
 
@@ -148,15 +150,19 @@ def share(errors: float, dtype: torch.dtype, domain: float) -> float:
 
 
 def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Norm) -> float:
-    """A constant K, rounded up, with |g(x) - g(z)| <= K ||x - z|| for all x, z in R^d; kinks are
-    allowed.
+    r"""A Lipschitz constant K of a chain, rounded up, for all x, z in R^d; kinks are allowed.
 
-    The smaller of prod ||W_l|| sup |s_l'|, operator norms in `norm`, and || |W_1|^T |s_1'| ...
-    |W_L|^T ||_*; the second is never larger in l1 and linf. Spectral norms are proved by
-    `lbrs.layers.spectra`.
+    .. math:: |g(x) - g(z)| \le K\,\|x - z\|
 
-    Parameters: `network` and `shape` as for `lbrs.layers.modules.steps`; `norm` one of L1, L2,
-    LINF.
+    The smaller of the product of the layers' constants in `norm`, and of the dual norm of the
+    weights' sizes multiplied from the last layer to the first; the second is never larger in l1 and
+    linf. Spectral norms are proved by ``lbrs.layers.spectra``.
+
+    Source: Theorem H (:prf:ref:`theorem-h`).
+
+    Parameters:
+        network, shape: as for ``lbrs.layers.modules.steps``.
+        norm: one of L1, L2, LINF.
 
     >>> network = nn.Sequential(nn.Linear(2, 1, bias=False)).double()
     >>> network[0].weight.data = torch.tensor([[3.0, 4.0]]).double()
@@ -169,7 +175,7 @@ def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
         chain = exact(network, shape)
         product, q = 1.0, torch.ones(1, 1, dtype=torch.float64)
         for step in reversed(chain):
-            product *= _operator(step, norm)
+            product *= step.constant(norm)
             q = step.back(q)
         K = min(product, norm.dual(q.flatten(1)).item())
         terms = sum(sum(step.terms) for step in chain if isinstance(step, Map))
@@ -187,28 +193,8 @@ def lost(chain: list[Step], power: int = 1) -> float:
     """
     most = 2.0**-1000
     for place, step in enumerate(reversed(chain)):
-        size = (
-            step.module.weight.abs().sum().item()
-            if hasattr(getattr(step, "module", None), "weight")
-            else getattr(step, "slope", 1.0)
-        )
-        most *= math.prod([max(1.0, size)] * (power if place else 1))
+        most *= math.prod([max(1.0, step.size)] * (power if place else 1))
     return most
-
-
-def _operator(step: Step, norm: Norm) -> float:
-    """The operator norm of a linear map, or the Lipschitz constant of another step, in `norm`, up
-    to rounding; at most a bound."""
-    if isinstance(step, Unit):
-        return step.slope
-    if isinstance(step, Pool):
-        return float(step.windows) ** (0.0 if norm == LINF else 1 / norm.p)
-    ones = torch.ones(1, *step.shape, dtype=torch.float64)
-    there = step(ones, absolute=True)
-    columns, rows = step.back(torch.ones_like(there)).max().item(), there.max().item()
-    if norm == L2 and isinstance(step.module, (nn.Linear, nn.Conv2d)):
-        return spectral_norm(written_out(step.module, step.shape))
-    return {L1: columns, L2: math.sqrt(columns) * math.sqrt(rows), LINF: rows}[norm]
 
 
 def lipschitz_score(
@@ -222,12 +208,17 @@ def lipschitz_score(
     """The score of a chain of known layers with its K in `norm` and its rounding errors proved: all
     that a certificate by Theorem H needs.
 
-    ReLU and max pooling are allowed. Points beyond |x_i| <= `domain` are an error, and radii end
-    there. The network is copied; its weights are rounded to `dtype`, in which it is computed, that
-    of the network by default.
+    ReLU and max pooling are allowed. Points beyond abs(x_i) <= `domain` are an error, and radii end
+    there. The network is copied; its weights are rounded to `dtype`, in which it is computed.
 
-    Parameters, errors: as `rounding_errors`, and `norm` one of L1, L2, LINF. A ValueError, too, if
-    the errors are not below 1.
+    Source: Theorem H (:prf:ref:`theorem-h`).
+
+    Parameters:
+        network, shape, domain, dtype: as for ``rounding_errors``.
+        norm: one of L1, L2, LINF.
+
+    Raises:
+        ValueError, TypeError: as ``rounding_errors``, and if the errors are not below 1.
 
     >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
     >>> lipschitz_score(network, (3,), LINF).rounding < 1e-4

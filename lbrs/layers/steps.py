@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lbrs.layers.arithmetic import Arithmetic
+from lbrs.layers.spectra import spectral_norm, written_out
+from lbrs.norms import L1, L2, LINF, Norm
 
 Bounds = tuple[Tensor, Tensor]
 """Elementwise bounds (1, *shape): of the sizes of exact numbers, and of the errors of computed
 ones."""
+
+Weighted = nn.Linear | nn.Conv2d
 
 
 @dataclass(frozen=True)
@@ -20,66 +24,71 @@ class Map:
     """A linear map W u + b: Linear, Conv2d with zero padding, or AvgPool2d, for inputs that are
     reshaped to (n, *shape)."""
 
-    module: nn.Module
+    module: Weighted | nn.AvgPool2d
     shape: tuple[int, ...]
     linear: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
+    peak: ClassVar[float] = 1.0
 
     def __call__(self, u: Tensor, absolute: bool = False) -> Tensor:
         """W u for inputs (n, ...), or |W| u with the entries' sizes."""
         u, module = u.reshape(len(u), *self.shape), self.module
         if isinstance(module, nn.AvgPool2d):
-            return module(u)
+            return averages(module, u)
         weight = module.weight.abs() if absolute else module.weight
         if isinstance(module, nn.Linear):
             return F.linear(u, weight)
-        return F.conv2d(
-            u, weight, None, module.stride, module.padding, module.dilation, module.groups
-        )
+        stride, padding, dilation = module.stride, module.padding, module.dilation
+        if isinstance(padding, str):
+            return F.conv2d(u, weight, None, stride, padding, dilation, module.groups)
+        return F.conv2d(u, weight, None, stride, padding, dilation, module.groups)
 
     def back(self, q: Tensor) -> Tensor:
         """|W|^T q for `q` (1, ...), differentiable in the weights."""
-        at = torch.zeros(1, *self.shape, dtype=q.dtype, device=q.device, requires_grad=True)
-        kept = q.requires_grad or torch.is_grad_enabled()
-        with torch.enable_grad():
-            there = self(at, absolute=True)
-            return torch.autograd.grad(there, at, q.reshape(there.shape), create_graph=kept)[0]
+        return transposed(self, q)
 
-    def bias(self, like: Tensor) -> Tensor:
-        """|b| in the shape of the output `like` (1, *out)."""
-        bias = getattr(self.module, "bias", None)
-        if bias is None:
-            return torch.zeros_like(like)
-        return bias.abs().reshape(1, -1, *[1] * (like.ndim - 2)).expand_as(like)
+    def bias(self) -> Tensor | None:
+        """b, or None."""
+        return None if isinstance(self.module, nn.AvgPool2d) else self.module.bias
 
     @property
     def terms(self) -> tuple[int, int]:
         """The most products in one entry of W u, and of W^T q."""
         module = self.module
         if isinstance(module, nn.AvgPool2d):
-            return (math.prod(pair(module.kernel_size)),) * 2
+            window = math.prod(pair(module.kernel_size))
+            return window, window
         inner = module.weight[0].numel()
-        return inner, module.weight.numel() // (
-            self.shape[0] if isinstance(module, nn.Conv2d) else inner
-        )
+        columns = self.shape[0] if isinstance(module, nn.Conv2d) else inner
+        return inner, module.weight.numel() // columns
+
+    @property
+    def size(self) -> float:
+        """The sum of the sizes of the weights; 1 for averages."""
+        if isinstance(self.module, nn.AvgPool2d):
+            return 1.0
+        return self.module.weight.abs().sum().item()
+
+    def constant(self, norm: Norm) -> float:
+        """The operator norm in `norm`, up to rounding; at most a bound."""
+        ones = torch.ones(1, *self.shape, dtype=torch.float64)
+        there = self(ones, absolute=True)
+        columns, rows = self.back(torch.ones_like(there)).max().item(), there.max().item()
+        if norm == L2 and not isinstance(self.module, nn.AvgPool2d):
+            return spectral_norm(written_out(self.module, self.shape))
+        return {L1: columns, L2: math.sqrt(columns) * math.sqrt(rows), LINF: rows}[norm]
 
     def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
         """The bounds of W u + b from those of u: of n products, each passes at most n roundings,
         and one more with a bias."""
-        (size, error), count = bounds, self.terms[0]
-        roundings = count + (getattr(self.module, "bias", None) is not None)
-        exact = self(size, absolute=True)
-        exact = exact + self.bias(exact)
-        wrong = self(error, absolute=True)
-        given = exact + wrong
-        lost = (
-            2 * count
-            + 2
-            + self(torch.ones_like(size), absolute=True)
-            + count * (size + error).max()
-        )
-        result = wrong + kind.grows(roundings) * given + kind.floor * lost
-        return exact, result
+        (size, error), count, bias = bounds, self.terms[0], self.bias()
+        exact, wrong = self(size, absolute=True), self(error, absolute=True)
+        if bias is not None:
+            exact = exact + bias.abs().reshape(1, -1, *[1] * (exact.ndim - 2)).expand_as(exact)
+        entries = self(torch.ones_like(size), absolute=True)
+        lost = 2 * count + 2 + entries + count * (size + error).max()
+        grown = kind.grows(count + (bias is not None)) * (exact + wrong)
+        return exact, wrong + grown + kind.floor * lost
 
     def backward(self, bounds: Bounds, kept: Tensor, kind: Arithmetic) -> Bounds:
         """The bounds of W^T q from those of q."""
@@ -129,11 +138,22 @@ class Unit:
     def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
         """The bounds of s(z) from those of z."""
         size, error = bounds
-        exact, given = (
-            (self.slope * v + self.origin).clamp(max=self.top) for v in (size, size + error)
-        )
+        exact, given = self._most(size), self._most(size + error)
         lost = kind.floor * (1 + self.slope)
         return exact, self.slope * error + self.value * kind.eps * (given + self.offset) + lost
+
+    def _most(self, size: Tensor) -> Tensor:
+        """The largest |s(z)| for |z| <= `size`."""
+        return (self.slope * size + self.origin).clamp(max=self.top)
+
+    @property
+    def size(self) -> float:
+        """The slope."""
+        return self.slope
+
+    def constant(self, norm: Norm) -> float:
+        """The Lipschitz constant, in every norm."""
+        return self.slope
 
     def backward(self, bounds: Bounds, kept: Tensor, kind: Arithmetic) -> Bounds:
         """The bounds of q s'(z) from those of q, where the computed z is off by `kept`."""
@@ -159,18 +179,22 @@ class Pool:
 
     def __call__(self, u: Tensor, absolute: bool = False) -> Tensor:
         """The sums over the windows, which no change of the outputs exceeds."""
-        module = self.module
-        return F.avg_pool2d(
-            u.reshape(len(u), *self.shape),
-            module.kernel_size,
-            module.stride,
-            module.padding,
-            module.ceil_mode,
-            True,
-            1,
-        )
+        u, module = u.reshape(len(u), *self.shape), self.module
+        moves = module.kernel_size, module.stride, module.padding, module.ceil_mode
+        return F.avg_pool2d(u, *moves, count_include_pad=True, divisor_override=1)
 
-    back = Map.back
+    def back(self, q: Tensor) -> Tensor:
+        """The sums over the windows of which an input is part."""
+        return transposed(self, q)
+
+    @property
+    def size(self) -> float:
+        """1: no number grows."""
+        return 1.0
+
+    def constant(self, norm: Norm) -> float:
+        """A Lipschitz constant in `norm`: an input becomes at most `windows` outputs."""
+        return math.pow(self.windows, 0.0 if norm == LINF else 1 / norm.p)
 
     def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
         """The bounds of the largest of a window: those of the entries."""
@@ -179,6 +203,22 @@ class Pool:
 
 
 Step = Map | Unit | Pool
+
+
+def transposed(step: Map | Pool, q: Tensor) -> Tensor:
+    """|W|^T q for `q` (1, ...), with the W whose |W| u a step gives."""
+    at = torch.zeros(1, *step.shape, dtype=q.dtype, device=q.device, requires_grad=True)
+    kept = q.requires_grad or torch.is_grad_enabled()
+    with torch.enable_grad():
+        there = step(at, absolute=True)
+        (found,) = torch.autograd.grad(there, at, q.reshape(there.shape), create_graph=kept)
+    return found
+
+
+def averages(module: nn.AvgPool2d, u: Tensor) -> Tensor:
+    """What `module` gives for `u`."""
+    found: Tensor = module(u)
+    return found
 
 
 def pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
