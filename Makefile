@@ -50,7 +50,7 @@ test: setup
 benchmark: setup
 	mkdir -p _build
 	$(BIN)/python -m pytest benchmarks --benchmark-json _build/benchmarks.json
-	$(BIN)/python -m lbrs.pages.benchmarks _build/benchmarks.json book/benchmarks.json
+	$(BIN)/python -m lbrs.pages.timings _build/benchmarks.json book/benchmarks.json
 
 setup: $(VENV)/installed
 

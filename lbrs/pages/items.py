@@ -19,14 +19,25 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Item:
-    """A numbered item: its name, what it says, its `label` on the `page` (none for a figure), the `function` of lbrs (module:name) and the `test` (file::function)."""
+    """A numbered item: its name, what it says, its `page`, the `function` of lbrs (module:name) and
+    the `test` (file::function)."""
 
     name: str
     says: str
     page: str
-    label: str
     function: str
     test: str
+
+    @property
+    def label(self) -> str:
+        """Its label on the page: paper-eq-6 for Inequality (6), theorem-e-prime for Theorem E',
+        none for a figure."""
+        kind, _, number = self.name.lower().partition(" ")
+        if kind == "figure":
+            return ""
+        if number.startswith("("):
+            return f"paper-eq-{number[1:-1]}"
+        return f"{kind}-{number}".replace("'", "-prime")
 
 
 PAPER = (
@@ -34,7 +45,6 @@ PAPER = (
         "Theorem 1",
         "the radius of normal smoothing",
         "book/smoothing",
-        "theorem-1",
         "certificates:theorem1",
         "test_certificates.py::test_theorem_1_is_the_formula_of_the_paper_for_two_classes",
     ),
@@ -42,7 +52,6 @@ PAPER = (
         "Definition 2",
         "Lipschitz in a pair of norms",
         "book/limits",
-        "definition-2",
         "scores.lipschitz:LipschitzScore",
         "scores/test_lipschitz.py::test_an_understated_constant_is_found_by_the_attack",
     ),
@@ -50,7 +59,6 @@ PAPER = (
         "Proposition 3",
         "smoothing keeps the Lipschitz constant",
         "book/limits",
-        "proposition-3",
         "normal:NormalSmoothing",
         "test_statements.py::test_smoothing_with_one_measure_keeps_every_lipschitz_constant",
     ),
@@ -58,7 +66,6 @@ PAPER = (
         "Definition 4",
         "biased and unbiased measures",
         "book/limits",
-        "definition-4",
         "smoothing:LocallyBiased",
         "test_smoothing.py::test_smoothed_linear_score_is_the_mean_under_a_biased_measure",
     ),
@@ -66,7 +73,6 @@ PAPER = (
         "Proposition 5",
         "unbiased smoothing leaves a linear classifier as it is",
         "book/limits",
-        "proposition-5",
         "normal:NormalSmoothing",
         "test_smoothing.py::test_normal_smoothing_of_an_affine_score_leaves_its_sign",
     ),
@@ -74,7 +80,6 @@ PAPER = (
         "Equation (1)",
         "generalized smoothing",
         "book/linear",
-        "paper-eq-1",
         "smoothing:LocallyBiased",
         "test_smoothing.py::test_smoothed_linear_score_is_the_mean_under_a_biased_measure",
     ),
@@ -82,7 +87,6 @@ PAPER = (
         "Equation (2)",
         "only the mean of the measure matters to a linear score",
         "book/linear",
-        "paper-eq-2",
         "smoothing:LocallyBiased",
         "test_statements.py::test_a_linear_score_sees_only_the_mean_of_the_measure",
     ),
@@ -90,7 +94,6 @@ PAPER = (
         "Equation (3)",
         "the optimal bias, with the true class known",
         "book/linear",
-        "paper-eq-3",
         "norms:Norm.maximizer",
         "test_smoothing.py::test_no_measure_with_a_mean_of_length_alpha_gives_more",
     ),
@@ -98,7 +101,6 @@ PAPER = (
         "Equation (4)",
         "the smoothed linear score with the nearest-neighbour oracle",
         "book/linear",
-        "paper-eq-4",
         "smoothing:LocallyBiased.score",
         "test_smoothing.py::test_equation_5_is_equation_4_for_a_linear_score",
     ),
@@ -106,7 +108,6 @@ PAPER = (
         "Theorem 6",
         "the radius for linear scores",
         "book/linear",
-        "theorem-6",
         "certificates:theorem6",
         "test_certificates.py::test_certificate_of_a_linear_score_is_theorem_6_of_the_paper",
     ),
@@ -114,7 +115,6 @@ PAPER = (
         "Equation (5)",
         "the smoothed score of a nonlinear classifier",
         "book/nonlinear",
-        "paper-eq-5",
         "smoothing:LocallyBiased.score",
         "test_smoothing.py::test_smoothed_score_is_equation_5",
     ),
@@ -122,7 +122,6 @@ PAPER = (
         "Assumption 7",
         "a Lipschitz gradient",
         "book/nonlinear",
-        "assumption-7",
         "curvature:gradient_lipschitz",
         "test_curvature.py::test_no_pair_of_points_turns_the_gradient_faster",
     ),
@@ -130,7 +129,6 @@ PAPER = (
         "Theorem 8",
         "the radius for smooth scores",
         "book/nonlinear",
-        "theorem-8",
         "certificates:theorem8",
         "test_certificates.py::test_certificate_of_a_smooth_score_is_theorem_8_of_the_paper",
     ),
@@ -138,7 +136,6 @@ PAPER = (
         "Inequality (6)",
         "the last step of both proofs",
         "book/linear",
-        "paper-eq-6",
         "certificates:theorem6",
         "test_statements.py::test_inside_the_radius_the_smoothed_score_changes_by_less_than_itself",
     ),
@@ -146,48 +143,42 @@ PAPER = (
         "Figure 1",
         "the regions on the spiral",
         "notebooks/spiral",
-        "",
-        "pages.drawing:spiral_regions",
+        "pages.spiral:regions",
         "pages/test_drawing.py::test_the_raster_of_regions_is_the_classifier",
     ),
     Item(
         "Figure 2",
         "radius and accuracy on the spiral",
         "notebooks/spiral",
-        "",
-        "pages.drawing:spiral_radii",
+        "pages.spiral:radii",
         "pages/test_drawing.py::test_curves_are_those_of_the_record",
     ),
     Item(
         "Figure 3",
         "MNIST, over the smoothing parameter",
         "notebooks/mnist",
-        "",
-        "pages.drawing:accuracy_over_smoothing",
+        "pages.images:over_smoothing",
         "pages/test_drawing.py::test_curves_are_those_of_the_record",
     ),
     Item(
         "Figure 4",
         "MNIST, over the attack radius",
         "notebooks/mnist",
-        "",
-        "pages.drawing:accuracy_over_radius",
+        "pages.images:over_radius",
         "pages/test_drawing.py::test_curves_are_those_of_the_record",
     ),
     Item(
         "Figure 5",
         "CIFAR-10, over the smoothing parameter",
         "notebooks/cifar10",
-        "",
-        "pages.drawing:accuracy_over_smoothing",
+        "pages.images:over_smoothing",
         "pages/test_drawing.py::test_curves_are_those_of_the_record",
     ),
     Item(
         "Figure 6",
         "CIFAR-10, over the attack radius",
         "notebooks/cifar10",
-        "",
-        "pages.drawing:accuracy_over_radius",
+        "pages.images:over_radius",
         "pages/test_drawing.py::test_curves_are_those_of_the_record",
     ),
 )
@@ -197,7 +188,6 @@ BEYOND = (
         "Lemma 0",
         "the distance to a half-space",
         "book/linear",
-        "lemma-0",
         "norms:Norm.dual",
         "test_norms.py::test_dual_norm_is_the_largest_pairing_over_the_unit_sphere",
     ),
@@ -205,7 +195,6 @@ BEYOND = (
         "Proposition L",
         "who decides at which bias",
         "book/linear",
-        "proposition-l",
         "paths:accuracy_path",
         "test_paths.py::test_the_accuracy_path_is_the_accuracy_at_every_alpha",
     ),
@@ -213,7 +202,6 @@ BEYOND = (
         "Theorem A",
         "how long the oracle keeps its label",
         "book/sharper",
-        "theorem-a",
         "oracles.nearest:NearestNeighborOracle.radius",
         "test_sharp.py::test_neighbour_radius_is_that_of_theorems_a_and_k_from_below",
     ),
@@ -221,7 +209,6 @@ BEYOND = (
         "Theorem B",
         "linear scores, with attention to signs",
         "book/sharper",
-        "theorem-b",
         "certificates:theorem_h",
         "test_sharp.py::test_where_the_base_overrules_the_oracle_the_neighbours_do_not_matter",
     ),
@@ -229,7 +216,6 @@ BEYOND = (
         "Theorem C",
         "linear scores, exactly",
         "book/sharper",
-        "theorem-c",
         "exact.cells:exact_radii",
         "exact/test_cells.py::test_radius_agrees_with_a_grid_of_the_plane",
     ),
@@ -237,7 +223,6 @@ BEYOND = (
         "Theorem E",
         "the best bounds for a Lipschitz gradient",
         "book/sharper",
-        "theorem-e",
         "certificates:radius_against",
         "test_sharp.py::test_against_is_attained_by_a_ridge_function_with_this_constant",
     ),
@@ -245,7 +230,6 @@ BEYOND = (
         "Theorem E'",
         "smooth scores, with attention to signs",
         "book/sharper",
-        "theorem-e-prime",
         "certificates:theorem_e",
         "scores/test_gaussian.py::test_with_the_truth_known_it_is_theorem_e_and_an_attack_inside_fails",
     ),
@@ -253,7 +237,6 @@ BEYOND = (
         "Theorem H",
         "scores that are Lipschitz only",
         "book/sharper",
-        "theorem-h",
         "certificates:theorem_h",
         "scores/test_lipschitz.py::test_no_attack_breaks_a_kinked_score",
     ),
@@ -261,7 +244,6 @@ BEYOND = (
         "Theorem K",
         "an oracle of several neighbours",
         "book/sharper",
-        "theorem-k",
         "oracles.nearest:NearestNeighborOracle.radius",
         "test_sharp.py::test_neighbour_radius_is_that_of_theorems_a_and_k_from_below",
     ),
@@ -269,7 +251,6 @@ BEYOND = (
         "Theorem M",
         "several classes",
         "book/sharper",
-        "theorem-m",
         "certificates:theorem_m",
         "test_multiclass.py::test_theorem_m_is_the_formula",
     ),
@@ -277,7 +258,6 @@ BEYOND = (
         "Theorem G",
         "noise makes a score smooth",
         "book/sharper",
-        "theorem-g",
         "certificates:theorem_g",
         "scores/test_gaussian.py::test_the_constants_are_attained_by_a_half_line_and_by_a_slab",
     ),
@@ -285,14 +265,13 @@ BEYOND = (
 
 
 def overview(items: Iterable[Item] = PAPER) -> Markdown:
-    """The table of `items`: what it is, where the book has it, which function computes it, and which test holds it to its word."""
-    return table(
-        ["item", "page", "function", "test"],
-        [
-            [f"**{item.name}**: {item.says}", _place(item), _code(item), _tested(item)]
-            for item in items
-        ],
-    )
+    """The table of `items`: what it is, where the book has it, which function computes it, and
+    which test holds it to its word."""
+    rows = [
+        [f"**{item.name}**: {item.says}", _place(item), _code(item), _tested(item)]
+        for item in items
+    ]
+    return table(["item", "page", "function", "test"], rows)
 
 
 def _place(item: Item) -> str:

@@ -1,316 +1,176 @@
-"""Does a run reproduce? It is compared with the published runs of other seeds, and those with what the paper tells."""
+"""Does a run reproduce? Each curve of its page is compared with those of the published runs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from lbrs.experiments.records import Record, accuracy_at
-from lbrs.pages.text import NORMS, Markdown, table
+from lbrs.pages.text import NORMS, Markdown, attack_of
 
 ALPHAS = np.array([0.0, *np.logspace(-4, 3, 71)])
 """The alphas at which paths of images are compared."""
 
-Curves = Iterator[tuple[str, np.ndarray, Callable[[Record], np.ndarray]]]
+METHODS = {"cnn": "CNN", "normal": r"$\sigma$-NS", "lbrs": "LBRS", "nearest": "1-NN"}
+RADII = {
+    "radius": "average radius of Theorem 6",
+    "true_radius": "average true radius of Theorem 6",
+    "sharp_radius": "average radius of Theorem B",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of a page: its name, where it is compared, and its `values` there, of any run. A
+    `share` of the test points has a sampling error, the mean of their radii none that is known."""
+
+    name: str
+    x: np.ndarray
+    values: Callable[[Record], np.ndarray]
+    share: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A curve of one run against those of others: at each x how far it is outside their range, at
+    most 0 within, and how much of that may be sampling error."""
+
+    curve: Curve
+    outside: np.ndarray
+    slack: np.ndarray
+
+    @property
+    def misses(self) -> int:
+        """At how many values the run is outside by more than the sampling error."""
+        return int((self.outside > self.slack + 1e-9).sum())
+
+    @property
+    def told(self) -> str:
+        """Where it is outside, sampling error or not; nothing if it is not."""
+        x, worst = self.curve.x, int(np.argmax(self.outside))
+        if self.outside[worst] <= 1e-9:
+            return ""
+        return (
+            f"- {self.curve.name}: inside at {(self.outside <= 1e-9).sum()} of {len(x)} values; "
+            f"furthest outside by {self.outside[worst]:.3f} at {x[worst]:.3g}."
+        )
 
 
 def inside(record: Record, published: Sequence[Record]) -> Markdown:
-    """For each curve of a page, whether this run lies within the range of the published ones, as sentences computed from both.
+    """For each curve of a page, whether this run lies within the range of the published ones, as
+    sentences computed from both.
 
     A curve of shares is given the 95 % sampling error of the test points on top of the range.
     """
-    others = [
-        other for other in published if other.seed != record.seed or other.profile != record.profile
-    ]
+    own = record.seed, record.profile
+    others = [other for other in published if (other.seed, other.profile) != own]
     if len(others) < 2:
         return Markdown("Too few published runs to compare with.")
-    lines, misses, total = [], 0, 0
-    for name, x, curve in (_spiral if "accuracy" in record.results else _images)(
-        record, published[0]
-    ):
-        own, ranges = curve(record), np.stack([curve(other) for other in others])
-        slack = (
-            0
-            if "radius" in name
-            else 1.96
-            * np.sqrt(np.maximum(own * (1 - own), 0.25 / record.test_points) / record.test_points)
-        )
-        out = np.maximum(ranges.min(0) - own, own - ranges.max(0))
-        misses, total = misses + int((out > slack + 1e-9).sum()), total + len(x)
-        worst = int(np.argmax(out))
-        if out[worst] > 1e-9:
-            lines.append(
-                f"- {name}: inside at {(out <= 1e-9).sum()} of {len(x)} values; furthest outside by {out[worst]:.3f} at {x[worst]:.3g}."
-            )
-    share_out = 1 - misses / total
-    verdict = (
-        "**This run lies inside the range of the published ones**"
-        if misses == 0
-        else f"**This run lies inside the range of the published ones at {100 * share_out:.0f} % of the compared values**"
+    curves = CURVES["spiral" if "accuracy" in record.results else "images"]
+    return _words(
+        record,
+        published,
+        len(others),
+        [compared(curve, record, others) for curve in curves(record, published[0])],
     )
-    told = f"{verdict}, up to the sampling error of its {record.test_points:,} test points: {total} values compared with {len(others)} runs of other seeds or another profile."
-    small = (
-        " It was trained for less time than the published ones, so it need not."
-        if record.profile != published[0].profile
-        else ""
-    )
-    rest = (
-        " Without allowing for the sampling error:\n\n" + "\n".join(lines)
-        if lines
-        else " Without allowing for the sampling error it lies inside everywhere."
-    )
-    return Markdown(told + small + rest)
 
 
-def _images(record: Record, other: Record) -> Curves:
+def compared(curve: Curve, record: Record, others: Sequence[Record]) -> Comparison:
+    """One curve of `record` against those of the others."""
+    own = curve.values(record)
+    ranges = np.stack([curve.values(other) for other in others])
+    outside = np.maximum(ranges.min(0) - own, own - ranges.max(0))
+    n = record.test_points
+    error = 1.96 * np.sqrt(np.maximum(own * (1 - own), 0.25 / n) / n) if curve.share else 0 * own
+    return Comparison(curve, outside, error)
+
+
+def _words(
+    record: Record, published: Sequence[Record], count: int, found: Sequence[Comparison]
+) -> Markdown:
+    """The verdict on all curves together, then those that are outside somewhere."""
+    total, misses = sum(len(one.curve.x) for one in found), sum(one.misses for one in found)
+    verdict = "This run lies inside the range of the published ones"
+    if misses:
+        verdict += f" at {100 * (1 - misses / total):.0f} % of the compared values"
+    short = record.profile != published[0].profile
+    trained = " It was trained for less time than the published ones, so it need not."
+    lines = [one.told for one in found if one.told]
+    listed = ":\n\n" + "\n".join(lines) if lines else " it lies inside everywhere."
+    return Markdown(
+        f"**{verdict}**, up to the sampling error of its {record.test_points:,} test points: "
+        f"{total} values compared with {count} runs of other seeds or another profile."
+        f"{trained if short else ''} Without allowing for the sampling error{listed}"
+    )
+
+
+def _images(record: Record, other: Record) -> Iterator[Curve]:
+    """Accuracy over sigma and over alpha on each set, and over the radius of the attack."""
     sigma = _common(record.results["sigma"], other.results["sigma"])
     for place, entry in enumerate(record.results["sets"]):
-        where = (
-            "clean"
-            if entry["radius"] == 0
-            else rf"$\ell_2$ attack, $\epsilon = {entry['radius']:g}$"
-        )
-        yield (
-            rf"{where}, $\sigma$-NS over $\sigma$",
-            sigma,
-            lambda r, place=place: _at(
-                sigma, r.results["sigma"], r.results["sets"][place]["normal"]
-            ),
-        )
-        yield (
-            rf"{where}, LBRS over $\alpha$",
-            ALPHAS,
-            lambda r, place=place: accuracy_at(
-                r.results["sets"][place]["lbrs"], ALPHAS, r.test_points
-            ),
-        )
+        yield _over_sigma(attack_of(entry), sigma, place)
+        yield _over_alpha(attack_of(entry), place)
     for norm, values in record.results["attacks"].items():
         radius = _common(values["radius"], other.results["attacks"][norm]["radius"])
-        for key, told in (
-            ("cnn", "CNN"),
-            ("normal", r"$\sigma$-NS"),
-            ("lbrs", "LBRS"),
-            ("nearest", "1-NN"),
-        ):
-            yield (
-                f"{told} under {NORMS[norm]} attacks",
-                radius,
-                lambda r, norm=norm, key=key, radius=radius: _at(
-                    radius, r.results["attacks"][norm]["radius"], r.results["attacks"][norm][key]
-                ),
-            )
+        for key, told in METHODS.items():
+            yield _over_radius(f"{told} under {NORMS[norm]} attacks", radius, norm, key)
 
 
-def _spiral(record: Record, other: Record) -> Curves:
+def _over_sigma(attack: str, sigma: np.ndarray, place: int) -> Curve:
+    def values(record: Record) -> np.ndarray:
+        results = record.results
+        return _at(sigma, results["sigma"], results["sets"][place]["normal"])
+
+    return Curve(rf"{attack}, $\sigma$-NS over $\sigma$", sigma, values)
+
+
+def _over_alpha(attack: str, place: int) -> Curve:
+    def values(record: Record) -> np.ndarray:
+        return accuracy_at(record.results["sets"][place]["lbrs"], ALPHAS, record.test_points)
+
+    return Curve(rf"{attack}, LBRS over $\alpha$", ALPHAS, values)
+
+
+def _over_radius(name: str, radius: np.ndarray, norm: str, key: str) -> Curve:
+    def values(record: Record) -> np.ndarray:
+        found = record.results["attacks"][norm]
+        return _at(radius, found["radius"], found[key])
+
+    return Curve(name, radius, values)
+
+
+def _spiral(record: Record, other: Record) -> Iterator[Curve]:
+    """Accuracy and average radii over alpha."""
     alpha = np.linspace(0, min(record.config["alpha_max"], other.config["alpha_max"]), 51)
-    yield (
-        "clean accuracy",
-        alpha,
-        lambda r: accuracy_at(r.results["accuracy"], alpha, r.test_points),
-    )
+
+    def accuracy(record: Record) -> np.ndarray:
+        return accuracy_at(record.results["accuracy"], alpha, record.test_points)
+
+    yield Curve("clean accuracy", alpha, accuracy)
     for norm in record.results["norms"]:
-        for key, told in (
-            ("radius", "average radius of Theorem 6"),
-            ("true_radius", "average true radius of Theorem 6"),
-            ("sharp_radius", "average radius of Theorem B"),
-        ):
-            yield (
-                f"{NORMS[norm]} {told}",
-                alpha,
-                lambda r, norm=norm, key=key: np.interp(
-                    alpha,
-                    r.results["norms"][norm][key]["alpha"],
-                    r.results["norms"][norm][key]["value"],
-                ),
-            )
+        for key, told in RADII.items():
+            yield _average_radius(f"{NORMS[norm]} {told}", alpha, norm, key)
+
+
+def _average_radius(name: str, alpha: np.ndarray, norm: str, key: str) -> Curve:
+    def values(record: Record) -> np.ndarray:
+        found = record.results["norms"][norm][key]
+        return np.interp(alpha, found["alpha"], found["value"])
+
+    return Curve(name, alpha, values, share=False)
+
+
+CURVES = {"spiral": _spiral, "images": _images}
+"""The curves of a page that two records share, by the kind of experiment."""
 
 
 def _common(own: Sequence[float], other: Sequence[float]) -> np.ndarray:
-    return np.array(
-        [value for value in own if np.isclose(value, other, rtol=1e-6, atol=1e-12).any()]
-    )
+    """The numbers of two grids that are the same."""
+    close = [np.isclose(value, other, rtol=1e-6, atol=1e-12).any() for value in own]
+    return np.array(own)[close]
 
 
 def _at(x: np.ndarray, grid: Sequence[float], values: Sequence[float]) -> np.ndarray:
-    return np.array([values[int(np.abs(np.array(grid) - value).argmin())] for value in x])
-
-
-def claims(published: Sequence[Record]) -> Markdown:
-    """The paper's claims on images as numbers of the published runs: median and range over the seeds."""
-    if not published:
-        return Markdown("There are no published runs.")
-    config = published[0].config
-    rows = [
-        _gap(
-            published,
-            rf"best LBRS less best $\sigma$-NS, $\ell_2$ attack, $\epsilon = {radius:g}$",
-            lambda r, place=place: _best_gap(r, place),
-        )
-        for place, radius in enumerate(config["radii"], 1)
-    ]
-    for norm, values in published[0].results["attacks"].items():
-        for place in _shown(values["radius"]):
-            told = rf"LBRS ($\alpha = {config['alpha']:g}$) less $\sigma$-NS ($\sigma = {config['sigma']:g}$), {NORMS[norm]} attack, $\epsilon = {values['radius'][place]:.3g}$"
-            rows.append(
-                _gap(
-                    published,
-                    told,
-                    lambda r, norm=norm, place=place: (
-                        r.results["attacks"][norm]["lbrs"][place]
-                        - r.results["attacks"][norm]["normal"][place]
-                    ),
-                )
-            )
-    sigma = published[0].results["sigma"]
-    for place in (len(sigma) // 2, len(sigma) - 1):
-        rows.append(
-            _gap(
-                published,
-                rf"clean accuracy of $\sigma$-NS at $\sigma = {sigma[place]:g}$",
-                lambda r, place=place: r.results["sets"][0]["normal"][place],
-                sign=False,
-            )
-        )
-    for key, told in (("cnn", "CNN"), ("nearest", "1-NN")):
-        rows.append(
-            _gap(
-                published,
-                f"clean accuracy of the {told}",
-                lambda r, key=key: r.results["sets"][0][key],
-                sign=False,
-            )
-        )
-    return table(
-        [
-            f"quantity, {len(published)} seeds, {published[0].test_points:,} test points each",
-            "median",
-            "range",
-        ],
-        rows,
-    )
-
-
-def _shown(radius: Sequence[float]) -> range:
-    third = max(1, (len(radius) - 1) // 3)
-    return range(third, len(radius), third)
-
-
-def verdicts(published: Sequence[Record]) -> Markdown:
-    """Which of the paper's sentences on images the published runs bear out, seed by seed."""
-    if not published:
-        return Markdown("There are no published runs.")
-    config, first = published[0].config, published[0].results
-    lines = []
-    for place, radius in enumerate(config["radii"], 1):
-        nearest = np.median([record.results["sets"][place]["nearest"] for record in published])
-        lines.append(
-            _told(
-                rf"*LBRS withstands attacks better.* $\ell_2$, $\epsilon = {radius:g}$, each method at its best parameter",
-                [_best_gap(record, place) for record in published],
-            )
-            + rf" The 1-NN, which LBRS asks where the network is unsure, has {nearest:.3f} there in the median."
-        )
-    for norm, values in first["attacks"].items():
-        place = _shown(values["radius"])[0]
-        gaps = [
-            record.results["attacks"][norm]["lbrs"][place]
-            - record.results["attacks"][norm]["normal"][place]
-            for record in published
-        ]
-        lines.append(
-            _told(
-                rf"*The same at the paper's corners,* $\alpha = {config['alpha']:g}$ and $\sigma = {config['sigma']:g}$, {NORMS[norm]}, $\epsilon = {values['radius'][place]:.3g}$",
-                gaps,
-            )
-        )
-    ends = [record.results["sets"][0]["normal"][-1] for record in published]
-    falls = sum(end <= 0.55 for end in ends)
-    lines.append(
-        rf"- *Normal smoothing falls to one half.* At $\sigma = {first['sigma'][-1]:g}$ its clean accuracy is {np.median(ends):.3f} in the median ({min(ends):.3f} to {max(ends):.3f}); "
-        f"it is at most .55 for {falls} of {len(ends)} seeds."
-    )
-    return Markdown("\n".join(lines))
-
-
-def seeds(published: Sequence[Record]) -> Markdown:
-    """Seed by seed, each method at its best parameter under every l2 attack of the first figure: where the lead comes from."""
-    rows = []
-    for place, radius in enumerate(published[0].config["radii"] if published else (), 1):
-        for record in published:
-            entry = record.results["sets"][place]
-            best = max(entry["lbrs"]["right"]) / record.test_points
-            parts = max(entry["cnn"], entry["nearest"])
-            rows.append(
-                [
-                    f"{radius:g}",
-                    str(record.seed),
-                    *(
-                        f"{value:.3f}"
-                        for value in (entry["cnn"], entry["nearest"], max(entry["normal"]), best)
-                    ),
-                    *map(_signed, (best - max(entry["normal"]), best - parts)),
-                ]
-            )
-    return table(
-        [
-            r"$\epsilon$",
-            "seed",
-            "CNN",
-            "1-NN",
-            r"best $\sigma$-NS",
-            "best LBRS",
-            r"LBRS less $\sigma$-NS",
-            "LBRS less its better part",
-        ],
-        rows,
-    )
-
-
-def reason(published: Sequence[Record]) -> Markdown:
-    """What the lead of LBRS over normal smoothing goes with, in sentences computed from `seeds`."""
-    lines = []
-    for place, radius in enumerate(published[0].config["radii"] if published else (), 1):
-        entries = [
-            (record.results["sets"][place]["nearest"], _best_gap(record, place), record)
-            for record in published
-        ]
-        gain = [
-            max(entry["lbrs"]["right"]) / record.test_points - max(entry["cnn"], entry["nearest"])
-            for _, _, record in entries
-            for entry in [record.results["sets"][place]]
-        ]
-        (low, behind, _), (high, ahead, _) = (
-            min(entries, key=lambda found: found[0]),
-            max(entries, key=lambda found: found[0]),
-        )
-        lines.append(
-            rf"- $\epsilon = {radius:g}$: at its best $\alpha$, LBRS is above the better one of its two parts, the CNN and the 1-NN, by {_signed(np.median(gain))} in the median "
-            f"({_signed(min(gain))} to {_signed(max(gain))}). With the weakest 1-NN ({low:.3f}) its lead over normal smoothing is {_signed(behind)}, with the strongest ({high:.3f}) {_signed(ahead)}."
-        )
-    return Markdown("\n".join(lines) or "There are no published runs.")
-
-
-def _told(claim: str, gaps: list[float]) -> str:
-    ahead = sum(gap > 0 for gap in gaps)
-    verdict = (
-        "Reproduced" if ahead == len(gaps) else "Not reproduced" if ahead == 0 else "Undecided"
-    )
-    return f"- {claim}: LBRS is ahead for {ahead} of {len(gaps)} seeds, by {_signed(np.median(gaps))} in the median ({_signed(min(gaps))} to {_signed(max(gaps))}). **{verdict}.**"
-
-
-def _best_gap(record: Record, place: int) -> float:
-    entry = record.results["sets"][place]
-    return max(entry["lbrs"]["right"]) / record.test_points - max(entry["normal"])
-
-
-def _gap(
-    published: Sequence[Record], told: str, value: Callable[[Record], Any], sign: bool = True
-) -> list[str]:
-    found = [value(record) for record in published]
-    form = _signed if sign else "{:.3f}".format
-    return [told, form(np.median(found)), f"{form(min(found))} to {form(max(found))}"]
-
-
-def _signed(value: float) -> str:
-    """Three digits with a sign, and no minus before a zero."""
-    return f"{round(float(value), 3) + 0.0:+.3f}"
+    """The values of a curve on `grid` at each `x`, which is one of the grid."""
+    nearest = np.abs(np.array(grid) - x[:, None]).argmin(1)
+    return np.array(values)[nearest]

@@ -1,10 +1,12 @@
-"""The table of the first page: what the published records say of the paper's main claims, over all seeds."""
+"""The first page: the method in one picture, and what the published records say of the paper's main
+claims, over all seeds."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 from lbrs.experiments.records import (
     Record,
@@ -14,13 +16,52 @@ from lbrs.experiments.records import (
     record_name,
     reference_counts,
 )
-from lbrs.pages.text import Markdown, ends, table
+from lbrs.pages.claims import at_radius, best_lbrs, best_normal, nearest, place_of
+from lbrs.pages.drawing import COLORS, hyperplane, shade, style
+from lbrs.pages.spiral import ends
+from lbrs.pages.text import Markdown, over, table
+
+Row = list[str]
 
 
-def over(records: list[Record], value: Callable[[Record], Any], form: str = ".3f") -> str:
-    """The median of `value` over the records, and its range."""
-    found = [value(record) for record in records]
-    return f"{np.median(found):{form}} ({min(found):{form}} to {max(found):{form}})"
+def idea(results: dict[str, Any]) -> dict[str, Any]:
+    """The method in one picture: a line, the reference points around it, and one point with its
+    ball, before and after."""
+    style()
+    regions, columns = results["regions"], len(results["radius"])
+    alphas, side = regions["alpha"], regions["side"]
+    figure, axes = plt.subplots(1, columns, figsize=(4.4 * columns, 4.4), sharey=True)
+    for index, (ax, alpha) in enumerate(zip(axes, alphas, strict=True)):
+        shade(ax, regions, index)
+        hyperplane(ax, results["weight"], results["bias"], side)
+        _reference_points(ax, results)
+        radius = results["radius"][index]
+        _one_point(ax, results, radius, alpha)
+        title = rf"LBRS, $\alpha={alpha:g}$" if alpha else "the base classifier"
+        ax.set(title=f"{title}: certified radius {radius:.2f}", xlabel="$x_1$")
+        ax.set(xlim=(-side, side), ylim=(-side, side))
+    axes[0].set_ylabel("$x_2$")
+    figure.tight_layout()
+    return {"radius": results["radius"]}
+
+
+def _reference_points(ax: Axes, results: dict[str, Any]) -> None:
+    points, labels = np.array(results["points"]), np.array(results["labels"])
+    edge = {"s": 70, "edgecolors": "black", "linewidths": 0.6, "zorder": 3}
+    for label, marker, color in ((1, "o", COLORS[1]), (-1, "^", COLORS[0])):
+        ax.scatter(*points[labels == label].T, marker=marker, color=color, **edge)
+
+
+def _one_point(ax: Axes, results: dict[str, Any], radius: float, alpha: float) -> None:
+    """The point, its ball, and the bias as an arrow."""
+    x = np.array(results["x"])
+    circle = {"fill": False, "linewidth": 2.2, "linestyle": "--", "color": "black", "zorder": 4}
+    ax.add_patch(plt.Circle(tuple(x), radius, **circle))
+    ax.plot(*x, marker="*", markersize=15, color="black", zorder=5)
+    if alpha > 0:
+        end = x + alpha * np.array(results["bias_direction"])
+        arrow = {"arrowstyle": "-|>", "linewidth": 2, "color": "black"}
+        ax.annotate("", xy=end, xytext=x, arrowprops=arrow, zorder=6)
 
 
 def summary(folder: Path) -> Markdown:
@@ -31,7 +72,8 @@ def summary(folder: Path) -> Markdown:
         *_images("CIFAR-10", published_seeds("cifar10", folder), 0.5, 0.02),
         [
             "MNIST: certified radii",
-            "of the paper's ReLU network none: it has no gradient-Lipschitz constant, so Theorem 8 does not apply",
+            "of the paper's ReLU network none: it has no gradient-Lipschitz constant, "
+            "so Theorem 8 does not apply",
             "",
         ],
         ["MNIST: certified radii of a smooth network and of LBRS on it", *_certified(folder)],
@@ -50,100 +92,72 @@ def _told(records: list[Record]) -> str:
     return f"{len(records)}, {records[0].test_points:,} each"
 
 
-def _spiral(records: list[Record]) -> list[list[str]]:
-    first, last = (
-        over(
-            records,
-            lambda r, alpha=alpha: accuracy_at(r.results["accuracy"], alpha, r.test_points)[0],
-        )
-        for alpha in ([0.0], [records[0].config["alpha_max"]])
-    )
-    (start, rise), (sharp, end) = (
-        [
-            over(
-                records,
-                lambda r, key=key, place=place: ends(r.results["norms"]["l2"][key])[place],
-                ".2f",
-            )
+def _spiral(records: list[Record]) -> list[Row]:
+    """Accuracy and average radius at the ends of the range of alpha."""
+
+    def accuracy(alpha: float) -> str:
+        at = over(records, lambda r: accuracy_at(r.results["accuracy"], alpha, r.test_points))
+        return f"{at:.3f}"
+
+    def radius(key: str) -> str:
+        first, last = (
+            over(records, lambda r, place=place: ends(r.results["norms"]["l2"][key])[place])
             for place in (0, 1)
-        ]
-        for key in ("radius", "sharp_radius")
-    )
+        )
+        return f"{first:.2f} to {last:.2f}"
+
+    rises = f"{accuracy(0.0)} to {accuracy(records[0].config['alpha_max'])}"
+    radii = f"the paper's Theorem 6: {radius('radius')}; a sharper bound: {radius('sharp_radius')}"
     return [
-        ["Spiral: accuracy rises", f"{first} to {last}", _told(records)],
-        [
-            r"Spiral: the average $\ell_2$ radius rises",
-            f"the paper's Theorem 6: {start} to {rise}; a sharper bound: {sharp} to {end}",
-            _told(records),
-        ],
+        ["Spiral: accuracy rises", rises, _told(records)],
+        [r"Spiral: the average $\ell_2$ radius rises", radii, _told(records)],
     ]
 
 
-def _images(name: str, records: list[Record], l2: float, linf: float) -> list[list[str]]:
-    corner, results = (
-        rf"$\alpha = {records[0].config['alpha']:g}$, $\sigma = {records[0].config['sigma']:g}$",
-        records[0].results,
-    )
+def _images(name: str, records: list[Record], l2: float, linf: float) -> list[Row]:
+    """Both methods at the paper's corners under attacks of these radii, at their best parameters,
+    and normal smoothing at the largest sigma."""
+    config, results = records[0].config, records[0].results
+    corner = rf"$\alpha = {config['alpha']:g}$, $\sigma = {config['sigma']:g}$"
     corners = []
     for norm, shown, radius in (("l2", r"\ell_2", l2), ("linf", r"\ell_\infty", linf)):
-        place = int(np.abs(np.array(results["attacks"][norm]["radius"]) - radius).argmin())
-        lbrs, normal = (
-            over(
-                records,
-                lambda r, key=key, norm=norm, place=place: r.results["attacks"][norm][key][place],
-            )
-            for key in ("lbrs", "normal")
-        )
-        corners.append(
-            rf"${shown}$, $\epsilon = {radius:g}$: LBRS {lbrs}, normal smoothing {normal}"
-        )
-    best = [
-        over(records, value)
-        for value in (
-            lambda r: max(r.results["sets"][1]["lbrs"]["right"]) / r.test_points,
-            lambda r: max(r.results["sets"][1]["normal"]),
-            lambda r: r.results["sets"][1]["nearest"],
-        )
-    ]
-    clean = over(records, lambda r: r.results["sets"][0]["normal"][-1])
+        place = place_of(results["attacks"][norm]["radius"], radius)
+        lbrs, normal = (over(records, at_radius(norm, key, place)) for key in ("lbrs", "normal"))
+        attack = rf"${shown}$, $\epsilon = {radius:g}$"
+        corners.append(f"{attack}: LBRS {lbrs:.3f}, normal smoothing {normal:.3f}")
+    best = (
+        rf"$\ell_2$, $\epsilon = {results['sets'][1]['radius']:g}$: "
+        f"LBRS {over(records, best_lbrs(1)):.3f}, "
+        f"normal smoothing {over(records, best_normal(1)):.3f}, "
+        f"1-NN {over(records, nearest(1)):.3f}"
+    )
+    last = over(records, lambda r: r.results["sets"][0]["normal"][-1])
+    clean = rf"clean accuracy at $\sigma = {results['sigma'][-1]:g}$: {last:.3f}"
+    better = f"{name}: LBRS withstands attacks on the CNN better, at the paper's corners ({corner})"
+    falls = rf"{name}: normal smoothing falls to one half as $\sigma$ grows"
     return [
-        [
-            f"{name}: LBRS withstands attacks on the CNN better, at the paper's corners ({corner})",
-            "; ".join(corners),
-            _told(records),
-        ],
-        [
-            f"{name}: the same with each at its best parameter",
-            rf"$\ell_2$, $\epsilon = {results['sets'][1]['radius']:g}$: LBRS {best[0]}, normal smoothing {best[1]}, 1-NN {best[2]}",
-            _told(records),
-        ],
-        [
-            rf"{name}: normal smoothing falls to one half as $\sigma$ grows",
-            rf"clean accuracy at $\sigma = {results['sigma'][-1]:g}$: {clean}",
-            _told(records),
-        ],
+        [better, "; ".join(corners), _told(records)],
+        [f"{name}: the same with each at its best parameter", best, _told(records)],
+        [falls, clean, _told(records)],
     ]
 
 
 def _certified(folder: Path) -> tuple[str, str]:
-    """Accuracies at three radii of the network and of LBRS by Theorem E', at the alpha of the grid with the largest sum."""
+    """Accuracies at three radii of the network and of LBRS by Theorem E', at the alpha of the grid
+    with the largest sum."""
     record = Record.load(folder / record_name("certified-mnist", "paper", 0))
     values = record.results["norms"]["l2"]
     N = reference_counts(values["curves"])[-1]
     places = [values["radii"].index(radius) for radius in (0.0, 0.25, 0.5)]
-    curves = {
-        alpha: find_curve(values["curves"], method="sharp", N=N, alpha=alpha)
-        for alpha in values["alpha"]
-    }
-    found = {
-        alpha: [curve["certified"][place] for place in places] for alpha, curve in curves.items()
-    }
+    found = {}
+    for alpha in values["alpha"]:
+        curve = find_curve(values["curves"], method="sharp", N=N, alpha=alpha)
+        found[alpha] = [curve["certified"][place] for place in places]
     best = max(found, key=lambda alpha: sum(found[alpha]))
-    told = ", ".join(
-        f"{before:.3f} to {after:.3f}"
-        for before, after in zip(found[0.0], found[best], strict=True)
-    )
+    pairs = zip(found[0.0], found[best], strict=True)
+    told = ", ".join(f"{before:.3f} to {after:.3f}" for before, after in pairs)
     return (
-        rf"$N = {N:,}$, Theorem E': clean, at $\ell_2$ radius 0.25 and at 0.5: {told} ($\alpha = {best:g}$, the best of the grid)",
+        rf"$N = {N:,}$, Theorem E': clean, at $\ell_2$ radius 0.25 and at 0.5: {told} "
+        rf"($\alpha = {best:g}$, the best of the grid)",
         f"1, {record.test_points:,}",
     )

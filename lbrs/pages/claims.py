@@ -1,0 +1,203 @@
+"""The paper's claims on images, and what the published runs say of each, over all seeds."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from lbrs.experiments.records import Record
+from lbrs.pages.text import NORMS, SIGNED, Markdown, Spread, bullets, over, spread, table
+
+Value = Callable[[Record], float]
+"""A number of a record."""
+
+NONE = Markdown("There are no published runs.")
+
+
+def best_lbrs(place: int) -> Value:
+    """The accuracy of LBRS at its best alpha on the set at `place`: 0 the clean one, then those
+    under the l2 attacks."""
+    return lambda record: max(record.results["sets"][place]["lbrs"]["right"]) / record.test_points
+
+
+def best_normal(place: int) -> Value:
+    """That of normal smoothing at its best sigma."""
+    return lambda record: max(record.results["sets"][place]["normal"])
+
+
+def nearest(place: int) -> Value:
+    """That of the 1-NN."""
+    return lambda record: record.results["sets"][place]["nearest"]
+
+
+def best_gap(place: int) -> Value:
+    """How far LBRS is ahead of normal smoothing, each at its best parameter."""
+    lbrs, normal = best_lbrs(place), best_normal(place)
+    return lambda record: lbrs(record) - normal(record)
+
+
+def best_gain(place: int) -> Value:
+    """How far LBRS at its best is ahead of the better one of its two parts."""
+    lbrs = best_lbrs(place)
+
+    def gain(record: Record) -> float:
+        entry = record.results["sets"][place]
+        return lbrs(record) - max(entry["cnn"], entry["nearest"])
+
+    return gain
+
+
+def at_radius(norm: str, method: str, place: int) -> Value:
+    """The accuracy of a method at the paper's corner under the attack in `norm` at `place`."""
+    return lambda record: record.results["attacks"][norm][method][place]
+
+
+def corner_gap(norm: str, place: int) -> Value:
+    """How far LBRS is ahead of normal smoothing there."""
+    lbrs, normal = at_radius(norm, "lbrs", place), at_radius(norm, "normal", place)
+    return lambda record: lbrs(record) - normal(record)
+
+
+def place_of(grid: Sequence[float], value: float) -> int:
+    """Where in `grid` the number nearest to `value` is."""
+    return int(np.abs(np.array(grid) - value).argmin())
+
+
+def claims(published: Sequence[Record]) -> Markdown:
+    """The paper's claims on images as numbers of the published runs: median and range over the
+    seeds."""
+    if not published:
+        return NONE
+    rows = [
+        [told, f"{found.median:{form}}", found.range(form)]
+        for told, value, form in _quantities(published[0])
+        for found in [over(published, value)]
+    ]
+    points = published[0].test_points
+    quantity = f"quantity, {len(published)} seeds, {points:,} test points each"
+    return table([quantity, "median", "range"], rows)
+
+
+def _quantities(first: Record) -> Iterator[tuple[str, Value, str]]:
+    """What is measured, in words and as a number of a record, and the format of that number."""
+    config, results = first.config, first.results
+    for place, radius in enumerate(config["radii"], 1):
+        attack = rf"$\ell_2$ attack, $\epsilon = {radius:g}$"
+        yield rf"best LBRS less best $\sigma$-NS, {attack}", best_gap(place), SIGNED
+    methods = (
+        rf"LBRS ($\alpha = {config['alpha']:g}$) less $\sigma$-NS ($\sigma = {config['sigma']:g}$)"
+    )
+    for norm, values in results["attacks"].items():
+        for place in _shown(values["radius"]):
+            attack = rf"{NORMS[norm]} attack, $\epsilon = {values['radius'][place]:.3g}$"
+            yield f"{methods}, {attack}", corner_gap(norm, place), SIGNED
+    sigma = results["sigma"]
+    for place in (len(sigma) // 2, len(sigma) - 1):
+        told = rf"clean accuracy of $\sigma$-NS at $\sigma = {sigma[place]:g}$"
+        yield told, lambda record, place=place: record.results["sets"][0]["normal"][place], ".3f"
+    yield "clean accuracy of the CNN", lambda record: record.results["sets"][0]["cnn"], ".3f"
+    yield "clean accuracy of the 1-NN", nearest(0), ".3f"
+
+
+def _shown(radius: Sequence[float]) -> range:
+    """The places of three attack radii, the last one among them."""
+    third = max(1, (len(radius) - 1) // 3)
+    return range(third, len(radius), third)
+
+
+def verdicts(published: Sequence[Record]) -> Markdown:
+    """Which of the paper's sentences on images the published runs bear out, seed by seed."""
+    if not published:
+        return NONE
+    return bullets([*_withstands(published), *_withstands_at_corners(published), _falls(published)])
+
+
+def _withstands(published: Sequence[Record]) -> Iterator[str]:
+    for place, radius in enumerate(published[0].config["radii"], 1):
+        claim = (
+            rf"*LBRS withstands attacks better.* $\ell_2$, $\epsilon = {radius:g}$, "
+            "each method at its best parameter"
+        )
+        yield (
+            f"{_judged(claim, published, best_gap(place))} The 1-NN, which LBRS asks where the "
+            f"network is unsure, has {over(published, nearest(place)).median:.3f} there in the "
+            "median."
+        )
+
+
+def _withstands_at_corners(published: Sequence[Record]) -> Iterator[str]:
+    config, results = published[0].config, published[0].results
+    corner = rf"$\alpha = {config['alpha']:g}$ and $\sigma = {config['sigma']:g}$"
+    for norm, values in results["attacks"].items():
+        place = _shown(values["radius"])[0]
+        attack = rf"{NORMS[norm]}, $\epsilon = {values['radius'][place]:.3g}$"
+        claim = f"*The same at the paper's corners,* {corner}, {attack}"
+        yield _judged(claim, published, corner_gap(norm, place))
+
+
+def _falls(published: Sequence[Record]) -> str:
+    last = published[0].results["sigma"][-1]
+    ends = [record.results["sets"][0]["normal"][-1] for record in published]
+    low = sum(end <= 0.55 for end in ends)
+    return (
+        rf"*Normal smoothing falls to one half.* At $\sigma = {last:g}$ its clean accuracy is "
+        f"{spread(ends).told('.3f')}; it is at most .55 for {low} of {len(ends)} seeds."
+    )
+
+
+def _judged(claim: str, published: Sequence[Record], gap: Value) -> str:
+    """A claim that LBRS is ahead, for how many seeds it is, and by how much."""
+    gaps = [gap(record) for record in published]
+    ahead, all_of = sum(one > 0 for one in gaps), len(gaps)
+    verdict = {all_of: "Reproduced", 0: "Not reproduced"}.get(ahead, "Undecided")
+    return (
+        f"{claim}: LBRS is ahead for {ahead} of {all_of} seeds, "
+        f"by {spread(gaps).told(SIGNED)}. **{verdict}.**"
+    )
+
+
+def seeds(published: Sequence[Record]) -> Markdown:
+    """Seed by seed, each method at its best parameter under every l2 attack of the first figure:
+    where the lead comes from."""
+    radii = published[0].config["radii"] if published else ()
+    rows = [
+        [f"{radius:g}", f"{record.seed}", *_at_their_best(record, place)]
+        for place, radius in enumerate(radii, 1)
+        for record in published
+    ]
+    methods = ["CNN", "1-NN", r"best $\sigma$-NS", "best LBRS"]
+    leads = [r"LBRS less $\sigma$-NS", "LBRS less its better part"]
+    return table([r"$\epsilon$", "seed", *methods, *leads], rows)
+
+
+def _at_their_best(record: Record, place: int) -> list[str]:
+    entry = record.results["sets"][place]
+    both = best_normal(place)(record), best_lbrs(place)(record)
+    leads = best_gap(place)(record), best_gain(place)(record)
+    return [
+        *(f"{value:.3f}" for value in (entry["cnn"], entry["nearest"], *both)),
+        *(f"{value:{SIGNED}}" for value in leads),
+    ]
+
+
+def reason(published: Sequence[Record]) -> Markdown:
+    """What the lead of LBRS over normal smoothing goes with, in sentences computed from `seeds`."""
+    if not published:
+        return NONE
+    return bullets(
+        _goes_with(published, place, radius)
+        for place, radius in enumerate(published[0].config["radii"], 1)
+    )
+
+
+def _goes_with(published: Sequence[Record], place: int, radius: float) -> str:
+    """The gain over its parts, and the lead where the 1-NN is weakest and where it is strongest."""
+    gain: Spread = over(published, best_gain(place))
+    weakest, strongest = min(published, key=nearest(place)), max(published, key=nearest(place))
+    lead = best_gap(place)
+    return (
+        rf"$\epsilon = {radius:g}$: at its best $\alpha$, LBRS is above the better one of its two "
+        f"parts, the CNN and the 1-NN, by {gain.told(SIGNED)}. "
+        f"With the weakest 1-NN ({nearest(place)(weakest):.3f}) its lead over normal smoothing is "
+        f"{lead(weakest):{SIGNED}}, with the strongest ({nearest(place)(strongest):.3f}) "
+        f"{lead(strongest):{SIGNED}}."
+    )
