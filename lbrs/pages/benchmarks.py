@@ -1,5 +1,6 @@
 """The page of measured times: its tables, sentences and figure."""
 
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -7,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from lbrs.pages.drawing import COLORS, foot, style
+from lbrs.pages.drawing import COLORS, Look, foot, style
 from lbrs.pages.speed import verdicts
 from lbrs.pages.text import NORMS, Markdown, attack_of, short, spread, table
 from lbrs.pages.timings import (
@@ -65,7 +66,7 @@ def samples_table(summary: Group) -> Markdown:
 
 def sequential_table(summary: Group) -> Markdown:
     """Sequential sampling against a fixed number of draws, over the whole grid of sigma."""
-    columns = {
+    columns: dict[str, Callable[[Group], str]] = {
         "images": lambda found: f"{found['dataset']}, {attack_of(found)}",
         "points": lambda found: f"{found['points']}",
         "times as fast": lambda found: (
@@ -216,7 +217,12 @@ def _power(ax: Axes, one: Growth) -> None:
     (color, marker), (exponent, factor) = LOOKS[one.method], one.fit
     first = one.when == "first call"
     filled = "none" if first else color
-    marks = {"marker": marker, "markersize": 5, "linestyle": "none", "markerfacecolor": filled}
+    marks: Look = {
+        "marker": marker,
+        "markersize": 5,
+        "linestyle": "none",
+        "markerfacecolor": filled,
+    }
     ax.plot(one.values, one.seconds, color=color, **marks)
     half = np.array(one.values[len(one.values) // 2 :], dtype=float)
     label = f"{one.method}{', first call' if first else ''}: ${one.over}^{{{exponent:.2f}}}$"

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from lbrs.experiments.records import Record, find_curve, reference_counts, shown_alphas
-from lbrs.pages.drawing import SHARE, finish, legend_below, line, style
+from lbrs.pages.drawing import SHARE, Look, finish, legend_below, line, style
 from lbrs.pages.text import NORMS, Markdown, share, table
 
 Curve = dict[str, Any]
@@ -55,7 +55,7 @@ def accuracy(record: Record) -> dict[str, Any]:
     return drawn
 
 
-def _lines(values: Mapping[str, Any], N: int) -> Iterator[tuple[str, Curve, dict[str, Any]]]:
+def _lines(values: Mapping[str, Any], N: int) -> Iterator[tuple[str, Curve, Look]]:
     """The curves of one panel: name, curve and look."""
     curves, shown = values["curves"], shown_alphas(values["alpha"])
     network = line("cnn") | {"label": "smooth network"}
@@ -72,7 +72,7 @@ def _lines(values: Mapping[str, Any], N: int) -> Iterator[tuple[str, Curve, dict
 
 def _note_alphas(ax: Axes, alphas: tuple[float, ...]) -> None:
     note = ", ".join(rf"$\alpha_{place}={alpha:g}$" for place, alpha in enumerate(alphas, 1))
-    look = {"fontsize": "x-small", "color": "0.25", "backgroundcolor": (1, 1, 1, 0.7)}
+    look: Look = {"fontsize": "x-small", "color": "0.25", "backgroundcolor": (1, 1, 1, 0.7)}
     ax.text(0.04, 0.04, note, transform=ax.transAxes, **look)
 
 
@@ -245,7 +245,7 @@ def against_limits(
     told = []
     for place in shown_radii(values):
         at = {alpha: curve["certified"][place] for alpha, curve in paths.items()}
-        best = max(at, key=lambda alpha, at=at: at[alpha])
+        best = max(at, key=at.__getitem__)
         low, high = base["certified"][place], nearest["certified"][place]
         lead = at[best] - max(low, high)
         where = f"at radius {values['radii'][place]:g}" if place else "on clean images"

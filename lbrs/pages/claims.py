@@ -29,6 +29,11 @@ def nearest(place: int) -> Value:
     return lambda record: record.results["sets"][place]["nearest"]
 
 
+def clean_normal(place: int) -> Value:
+    """The clean accuracy of normal smoothing at the sigma at `place`."""
+    return lambda record: record.results["sets"][0]["normal"][place]
+
+
 def best_gap(place: int) -> Value:
     """How far LBRS is ahead of normal smoothing, each at its best parameter."""
     lbrs, normal = best_lbrs(place), best_normal(place)
@@ -41,7 +46,8 @@ def best_gain(place: int) -> Value:
 
     def gain(record: Record) -> float:
         entry = record.results["sets"][place]
-        return lbrs(record) - max(entry["cnn"], entry["nearest"])
+        better: float = max(entry["cnn"], entry["nearest"])
+        return lbrs(record) - better
 
     return gain
 
@@ -92,8 +98,8 @@ def _quantities(first: Record) -> Iterator[tuple[str, Value, str]]:
             yield f"{methods}, {attack}", corner_gap(norm, place), SIGNED
     sigma = results["sigma"]
     for place in (len(sigma) // 2, len(sigma) - 1):
-        told = rf"clean accuracy of $\sigma$-NS at $\sigma = {sigma[place]:g}$"
-        yield told, lambda record, place=place: record.results["sets"][0]["normal"][place], ".3f"
+        at = rf"$\sigma = {sigma[place]:g}$"
+        yield rf"clean accuracy of $\sigma$-NS at {at}", clean_normal(place), ".3f"
     yield "clean accuracy of the CNN", lambda record: record.results["sets"][0]["cnn"], ".3f"
     yield "clean accuracy of the 1-NN", nearest(0), ".3f"
 
@@ -136,7 +142,7 @@ def _withstands_at_corners(published: Sequence[Record]) -> Iterator[str]:
 
 def _falls(published: Sequence[Record]) -> str:
     last = published[0].results["sigma"][-1]
-    ends = [record.results["sets"][0]["normal"][-1] for record in published]
+    ends = [clean_normal(-1)(record) for record in published]
     low = sum(end <= 0.55 for end in ends)
     return (
         rf"*Normal smoothing falls to one half.* At $\sigma = {last:g}$ its clean accuracy is "

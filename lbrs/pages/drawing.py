@@ -11,8 +11,11 @@ from matplotlib.patches import Rectangle
 
 from lbrs.experiments.records import Record, accuracy_at
 
+Look = dict[str, Any]
+"""Keywords of a curve, a mark or a text."""
+
 COLORS = sns.color_palette("colorblind")
-STYLES: dict[str, dict[str, Any]] = {
+STYLES: dict[str, Look] = {
     "cnn": {"label": "CNN (base)", "color": "black", "linestyle": (0, (1, 1)), "marker": "s"},
     "normal": {"label": r"$\sigma$-NS", "color": COLORS[0], "linestyle": "--", "marker": "o"},
     "lbrs": {"label": r"$\alpha$-LBRS", "color": COLORS[3], "linestyle": "-", "marker": "D"},
@@ -32,7 +35,7 @@ def style() -> None:
     )
 
 
-def line(name: str) -> dict[str, Any]:
+def line(name: str) -> Look:
     """The look of a method's curve without a marker."""
     return {key: value for key, value in STYLES[name].items() if key != "marker"}
 
@@ -45,6 +48,11 @@ def band(ax: Axes, x: Any, curves: Sequence[Any], color: Any) -> None:
         ax.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0, zorder=0.5)
         middle = np.median(curves, axis=0)
         ax.plot(x, middle, color=color, linewidth=0.8, alpha=0.9, zorder=0.6)
+
+
+def scatter(ax: Axes, points: np.ndarray, look: Look) -> None:
+    """Marks at `points` (n, 2)."""
+    ax.scatter(points[:, 0], points[:, 1], **look)
 
 
 def steps(
@@ -144,6 +152,6 @@ def foot(figure: Figure, notes: Sequence[str], bottom: float = 0.03) -> None:
     """Lay the figure out above `notes`, one below the other at its foot."""
     height = 0.17 / figure.get_figheight()
     figure.tight_layout(rect=(0, bottom + height * (len(notes) - 1), 1, 1))
-    look = {"ha": "right", "va": "bottom", "fontsize": "x-small", "color": "0.35"}
+    look: Look = {"ha": "right", "va": "bottom", "fontsize": "x-small", "color": "0.35"}
     for place, note in enumerate(reversed(notes)):
         figure.text(0.995, 0.005 + height * place, note, **look)

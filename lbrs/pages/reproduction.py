@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lbrs.experiments.records import Record, accuracy_at
 from lbrs.pages.text import NORMS, Markdown, attack_of
 
-ALPHAS = np.array([0.0, *np.logspace(-4, 3, 71)])
+Array = npt.NDArray[np.float64]
+
+ALPHAS: Array = np.array([0.0, *np.logspace(-4, 3, 71)])
 """The alphas at which paths of images are compared."""
 
 METHODS = {"cnn": "CNN", "normal": r"$\sigma$-NS", "lbrs": "LBRS", "nearest": "1-NN"}
@@ -25,8 +28,8 @@ class Curve:
     `share` of the test points has a sampling error, the mean of their radii none that is known."""
 
     name: str
-    x: np.ndarray
-    values: Callable[[Record], np.ndarray]
+    x: Array
+    values: Callable[[Record], Array]
     share: bool = True
 
 
@@ -36,8 +39,8 @@ class Comparison:
     most 0 within, and how much of that may be sampling error."""
 
     curve: Curve
-    outside: np.ndarray
-    slack: np.ndarray
+    outside: Array
+    slack: Array
 
     @property
     def misses(self) -> int:
@@ -66,7 +69,7 @@ def inside(record: Record, published: Sequence[Record]) -> Markdown:
     others = [other for other in published if (other.seed, other.profile) != own]
     if len(others) < 2:
         return Markdown("Too few published runs to compare with.")
-    curves = CURVES["spiral" if "accuracy" in record.results else "images"]
+    curves = CURVES[record.kind]
     return _words(
         record,
         published,
@@ -116,8 +119,8 @@ def _images(record: Record, other: Record) -> Iterator[Curve]:
             yield _over_radius(f"{told} under {NORMS[norm]} attacks", radius, norm, key)
 
 
-def _over_sigma(attack: str, sigma: np.ndarray, place: int) -> Curve:
-    def values(record: Record) -> np.ndarray:
+def _over_sigma(attack: str, sigma: Array, place: int) -> Curve:
+    def values(record: Record) -> Array:
         results = record.results
         return _at(sigma, results["sigma"], results["sets"][place]["normal"])
 
@@ -125,14 +128,14 @@ def _over_sigma(attack: str, sigma: np.ndarray, place: int) -> Curve:
 
 
 def _over_alpha(attack: str, place: int) -> Curve:
-    def values(record: Record) -> np.ndarray:
+    def values(record: Record) -> Array:
         return accuracy_at(record.results["sets"][place]["lbrs"], ALPHAS, record.test_points)
 
     return Curve(rf"{attack}, LBRS over $\alpha$", ALPHAS, values)
 
 
-def _over_radius(name: str, radius: np.ndarray, norm: str, key: str) -> Curve:
-    def values(record: Record) -> np.ndarray:
+def _over_radius(name: str, radius: Array, norm: str, key: str) -> Curve:
+    def values(record: Record) -> Array:
         found = record.results["attacks"][norm]
         return _at(radius, found["radius"], found[key])
 
@@ -143,7 +146,7 @@ def _spiral(record: Record, other: Record) -> Iterator[Curve]:
     """Accuracy and average radii over alpha."""
     alpha = np.linspace(0, min(record.config["alpha_max"], other.config["alpha_max"]), 51)
 
-    def accuracy(record: Record) -> np.ndarray:
+    def accuracy(record: Record) -> Array:
         return accuracy_at(record.results["accuracy"], alpha, record.test_points)
 
     yield Curve("clean accuracy", alpha, accuracy)
@@ -152,10 +155,11 @@ def _spiral(record: Record, other: Record) -> Iterator[Curve]:
             yield _average_radius(f"{NORMS[norm]} {told}", alpha, norm, key)
 
 
-def _average_radius(name: str, alpha: np.ndarray, norm: str, key: str) -> Curve:
-    def values(record: Record) -> np.ndarray:
+def _average_radius(name: str, alpha: Array, norm: str, key: str) -> Curve:
+    def values(record: Record) -> Array:
         found = record.results["norms"][norm][key]
-        return np.interp(alpha, found["alpha"], found["value"])
+        mean: Array = np.interp(alpha, found["alpha"], found["value"])
+        return mean
 
     return Curve(name, alpha, values, share=False)
 
@@ -164,13 +168,14 @@ CURVES = {"spiral": _spiral, "images": _images}
 """The curves of a page that two records share, by the kind of experiment."""
 
 
-def _common(own: Sequence[float], other: Sequence[float]) -> np.ndarray:
+def _common(own: Sequence[float], other: Sequence[float]) -> Array:
     """The numbers of two grids that are the same."""
     close = [np.isclose(value, other, rtol=1e-6, atol=1e-12).any() for value in own]
-    return np.array(own)[close]
+    return np.array(own, dtype=float)[close]
 
 
-def _at(x: np.ndarray, grid: Sequence[float], values: Sequence[float]) -> np.ndarray:
+def _at(x: Array, grid: Sequence[float], values: Sequence[float]) -> Array:
     """The values of a curve on `grid` at each `x`, which is one of the grid."""
     nearest = np.abs(np.array(grid) - x[:, None]).argmin(1)
-    return np.array(values)[nearest]
+    found: Array = np.array(values, dtype=float)[nearest]
+    return found

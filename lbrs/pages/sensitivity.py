@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lbrs.experiments.records import Record
-from lbrs.pages.drawing import SHARE, STYLES, band, foot, of_run, of_seeds, style
+from lbrs.pages.drawing import SHARE, STYLES, Look, band, foot, of_run, of_seeds, style
 from lbrs.pages.text import Markdown, table
 
 TITLES = {
@@ -58,8 +58,9 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     columns = min(5, count)
     rows = -(-count // columns)
     size = (max(6.4, 2.35 * columns), 2.5 * rows + 0.5)
-    shared = {"sharex": True, "sharey": True, "squeeze": False}
-    figure, axes = plt.subplots(rows, columns, figsize=size, **shared)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False
+    )
     for ax in axes.flat[count:]:
         ax.set_visible(False)
     for ax in axes[:, 0]:
@@ -107,9 +108,7 @@ def normal_smoothing(records: Sequence[Record]) -> dict[str, Any]:
     return drawn
 
 
-def _median_curve(
-    ax: Axes, x: list[float], curves: list[list[float]], look: dict[str, Any]
-) -> list[float]:
+def _median_curve(ax: Axes, x: list[float], curves: list[list[float]], look: Look) -> list[float]:
     """The median of `curves` over their range; returns it."""
     band(ax, x, curves, look["color"])
     middle: list[float] = np.median(curves, axis=0).tolist()

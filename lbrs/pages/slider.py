@@ -1,54 +1,23 @@
-"""A figure to play with: the spiral for many alphas, drawn beforehand, and a slider that needs no library."""
+"""A figure to play with: the spiral for many alphas, drawn beforehand, and a slider that needs no
+library."""
 
 import html
 import io
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from PIL import Image
 
-from lbrs.certificates import Certificate
-from lbrs.experiments import data, spiral
-from lbrs.experiments.configs import SpiralConfig
-from lbrs.norms import L2
-from lbrs.pages.drawing import COLORS
-from lbrs.scores.linear import LinearScore
-from lbrs.smoothing import LocallyBiased
+from lbrs.pages.drawing import COLORS, Look, raster_of, scatter
 
-ALPHAS = (
-    0.0,
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.8,
-    1.0,
-    1.25,
-    1.5,
-    1.75,
-    2.0,
-    2.5,
-    3.0,
-    4.0,
-    5.0,
-    6.0,
-    7.0,
-    8.5,
-    10.0,
-)
-"""Lengths of the bias from the line to the nearest neighbour, close to each other where much changes."""
-
-MARKED = (7, 34, 4, 17, 14)
-"""Test points of the default spiral with seed 0 whose balls tell different stories: one gains, three change sides, one loses."""
-
-SIDE = 11.5
 RIGHT, WRONG = "#0b5d3b", "#b3261e"
 BODY = """<figure class="lbrs-slider" id="{name}">
 <img class="lbrs-frame" src="{src}" alt="{alt}" width="{width}" height="{height}">
@@ -57,26 +26,35 @@ BODY = """<figure class="lbrs-slider" id="{name}">
 <input type="range" id="{name}-alpha" min="0" max="{last}" step="1" value="0" autocomplete="off">
 </div>
 <p class="lbrs-numbers"><output for="{name}-alpha">{text}</output></p>
-<noscript><p>The slider needs JavaScript. Without it you see the first picture, for &#945; = {first}.</p></noscript>
+<noscript><p>{without}</p></noscript>
 <script type="application/json">{frames}</script>
 <script>
 (() => {{
-  const figure = document.getElementById("{name}"), image = figure.querySelector("img"), slider = figure.querySelector("input");
-  const told = figure.querySelector("output"), frames = JSON.parse(figure.querySelector("script").textContent);
+  const figure = document.getElementById("{name}");
+  const image = figure.querySelector("img"), slider = figure.querySelector("input");
+  const told = figure.querySelector("output");
+  const frames = JSON.parse(figure.querySelector("script").textContent);
   const show = () => {{
     const frame = frames[slider.value];
-    image.src = frame.src; image.alt = frame.alt; told.textContent = frame.text; slider.setAttribute("aria-valuetext", frame.value);
+    image.src = frame.src;
+    image.alt = frame.alt;
+    told.textContent = frame.text;
+    slider.setAttribute("aria-valuetext", frame.value);
   }};
   slider.addEventListener("input", show);
   show();
 }})();
 </script>
 </figure>"""
+WITHOUT = (
+    "The slider needs JavaScript. Without it you see the first picture, for &#945; = {alpha:g}."
+)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: the bias `alpha`, what it shows in words (`alt`), the numbers beneath (`text`), and the `png` of `size` (width, height)."""
+    """One picture: the bias `alpha`, what it shows in words (`alt`), the numbers beneath (`text`),
+    and the `png` of `size` (width, height)."""
 
     alpha: float
     alt: str
@@ -89,6 +67,12 @@ class Frame:
         """The picture as an address that holds it."""
         return "data:image/png;base64," + b64encode(self.png).decode()
 
+    @property
+    def told(self) -> dict[str, str]:
+        """What the page keeps of it."""
+        value = f"α = {self.alpha:g}"
+        return {"src": self.src, "alt": self.alt, "text": self.text, "value": value}
+
 
 @dataclass(frozen=True)
 class Slider:
@@ -98,21 +82,11 @@ class Slider:
     frames: Sequence[Frame]
 
     def __repr__(self) -> str:
-        return f"{len(self.frames)} pictures of the spiral, alpha from {self.frames[0].alpha:g} to {self.frames[-1].alpha:g}"
+        first, last = self.frames[0].alpha, self.frames[-1].alpha
+        return f"{len(self.frames)} pictures of the spiral, alpha from {first:g} to {last:g}"
 
     def _repr_html_(self) -> str:
-        first, told = (
-            self.frames[0],
-            [
-                {
-                    "src": frame.src,
-                    "alt": frame.alt,
-                    "text": frame.text,
-                    "value": f"α = {frame.alpha:g}",
-                }
-                for frame in self.frames
-            ],
-        )
+        first = self.frames[0]
         return BODY.format(
             name=self.name,
             src=first.src,
@@ -121,155 +95,110 @@ class Slider:
             width=first.size[0],
             height=first.size[1],
             last=len(self.frames) - 1,
-            first=f"{first.alpha:g}",
-            frames=json.dumps(told).replace("<", "\\u003c"),
+            without=WITHOUT.format(alpha=first.alpha),
+            frames=json.dumps([frame.told for frame in self.frames]).replace("<", "\\u003c"),
         )
 
 
-def spiral_slider(
-    alphas: Sequence[float] = ALPHAS,
-    *,
-    config: SpiralConfig | None = None,
-    seed: int = 0,
-    marked: Sequence[int] = MARKED,
-    exact_points: int = 25,
-) -> Slider:
-    """Decision regions, the sharp l2 balls of `marked` test points, accuracy and average radii on the spiral, for each of `alphas`.
-
-    The accuracy is that on all test points. The three average radii (Theorem 6, Theorem B and exact) are over the first `exact_points` test points,
-    because exact radii take long. Parameters: `config`, the choices of the spiral, its defaults if None; `seed` >= 0; `marked`, indices of test points.
-    """
-    config = config or SpiralConfig()
-    task = data.spiral(
-        seed,
-        train_points=config.train_points,
-        reference_points=config.reference_points,
-        test_points=config.test_points,
-        turns=config.turns,
-        jitter=config.jitter,
-    )
-    score, oracle = spiral.classifier(config, task, "cpu")
-    model, some = LocallyBiased(score, oracle, 0.0, L2), task.test_x[:exact_points]
-    regions = spiral.regions(score, oracle, alphas, SIDE, config.raster)
-    paths = zip(
-        alphas,
-        regions["bits"],
-        model.certify_path(task.test_x, alphas, "sharp"),
-        model.certify_path(some, alphas, "paper"),
-        strict=True,
-    )
-    frames = []
-    for alpha, bits, sharp, paper in paths:
-        exact = LocallyBiased(score, oracle, alpha, L2).certify(some, "exact")
-        radii = [certificate.radius.mean().item() for certificate in (paper, exact)]
-        accuracy, average = sharp.accuracy(task.test_y), sharp.radius[:exact_points].mean().item()
-        text = (
-            f"α = {alpha:g}: accuracy {accuracy:.3f}. Average radius of {len(some)} test points: "
-            f"{radii[0]:.2f} by Theorem 6, {average:.2f} by Theorem B, {radii[1]:.2f} exactly."
-        )
-        png, size = _draw(config, task, score, bits, sharp, marked)
-        frames.append(Frame(alpha, _words(task, alpha, accuracy, sharp, marked), text, png, size))
-    return Slider("lbrs-spiral", frames)
+def spiral_slider(results: Mapping[str, Any]) -> Slider:
+    """The pictures of `lbrs.experiments.spiral.along_alpha`, with their numbers beneath them."""
+    return Slider("lbrs-spiral", list(_frames(results)))
 
 
-def _letters(marked: Sequence[int]) -> list[tuple[str, int]]:
-    return [(chr(ord("A") + place), index) for place, index in enumerate(marked)]
+def _frames(results: Mapping[str, Any]) -> Iterator[Frame]:
+    bits = results["regions"]["bits"]
+    for picture, raster in zip(results["pictures"], bits, strict=True):
+        png, size = _png(_draw(results, picture, raster))
+        text = _numbers(results, picture)
+        yield Frame(picture["alpha"], _words(picture), text, png, size)
 
 
-def _words(
-    task: data.BinaryTask, alpha: float, accuracy: float, found: Certificate, marked: Sequence[int]
-) -> str:
-    """The picture in words."""
-    balls = [
-        f"{letter} {found.radius[index]:.2f} ({'right' if found.prediction[index] == task.test_y[index] else 'wrong'})"
-        for letter, index in _letters(marked)
-    ]
+def _numbers(results: Mapping[str, Any], picture: Mapping[str, Any]) -> str:
+    """The line beneath a picture."""
+    average = picture["average"]
     return (
-        f"Decision regions on the spiral for alpha {alpha:g}, right on {accuracy:.1%} of the test points. "
-        f"Radii of the balls around the marked points: {', '.join(balls)}."
+        f"α = {picture['alpha']:g}: accuracy {picture['accuracy']:.3f}. "
+        f"Average radius of {results['averaged']} test points: "
+        f"{average['theorem6']:.2f} by Theorem 6, {average['theorem_b']:.2f} by Theorem B, "
+        f"{average['exact']:.2f} exactly."
     )
 
 
-def _draw(
-    config: SpiralConfig,
-    task: data.BinaryTask,
-    score: LinearScore,
-    bits: str,
-    found: Certificate,
-    marked: Sequence[int],
-) -> tuple[bytes, tuple[int, int]]:
-    """The picture for one alpha as a PNG of few colours, and its width and height."""
+def _marked(picture: Mapping[str, Any]) -> Iterator[tuple[str, float, bool]]:
+    """Letter, radius and whether the decision is right, for each marked point."""
+    pairs = zip(picture["radius"], picture["right"], strict=True)
+    for place, (radius, right) in enumerate(pairs):
+        yield chr(ord("A") + place), radius, right
+
+
+def _words(picture: Mapping[str, Any]) -> str:
+    """The picture in words."""
+    balls = ", ".join(
+        f"{letter} {radius:.2f} ({'right' if right else 'wrong'})"
+        for letter, radius, right in _marked(picture)
+    )
+    return (
+        f"Decision regions on the spiral for alpha {picture['alpha']:g}, right on "
+        f"{picture['accuracy']:.1%} of the test points. "
+        f"Radii of the balls around the marked points: {balls}."
+    )
+
+
+def _draw(results: Mapping[str, Any], picture: Mapping[str, Any], bits: str) -> Figure:
+    """The picture for one alpha."""
+    side, raster = results["regions"]["side"], results["regions"]["raster"]
+    square = (-side, side)
     with plt.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
         figure, ax = plt.subplots(figsize=(5.2, 5.2), dpi=125)
-        raster = np.array([int(bit) for bit in f"{int(bits, 16):0{config.raster**2}b}"]).reshape(
-            config.raster, config.raster
-        )
-        ax.imshow(
-            raster,
-            origin="lower",
-            extent=(-SIDE, SIDE, -SIDE, SIDE),
-            cmap="gray",
-            vmin=-6,
-            vmax=1,
-            interpolation="nearest",
-        )
-        x, y = (
-            task.test_x.numpy()[: len(task.test_x) // 2],
-            task.test_y.numpy()[: len(task.test_y) // 2],
-        )
+        shades: Look = {"cmap": "gray", "vmin": -6, "vmax": 1, "interpolation": "nearest"}
+        ax.imshow(raster_of(bits, raster), origin="lower", extent=(*square, *square), **shades)
+        x, y = np.array(results["test"]["x"]), np.array(results["test"]["y"])
         for label, marker, color in ((1, "o", COLORS[1]), (-1, "^", COLORS[0])):
-            ax.scatter(*x[y == label].T, s=7, marker=marker, color=color, linewidths=0)
-        (a1, a2), t = score.weight.tolist(), np.array([-SIDE, SIDE])
-        ax.plot(
-            *(
-                (t, -(score.bias + a1 * t) / a2)
-                if abs(a2) > abs(a1)
-                else (-(score.bias + a2 * t) / a1, t)
-            ),
-            color="black",
-            linewidth=2,
-        )
-        for letter, index in _letters(marked):
-            _ball(
-                ax,
-                letter,
-                task.test_x[index].tolist(),
-                found.radius[index].item(),
-                bool(found.prediction[index] == task.test_y[index]),
-            )
-        ax.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), xlabel="$x_1$", ylabel="$x_2$")
+            look = {"s": 7, "marker": marker, "color": color, "linewidths": 0}
+            scatter(ax, x[y == label], look)
+        ax.plot(*_line(**results["svm"], side=side), color="black", linewidth=2)
+        for center, (letter, radius, right) in zip(
+            results["marked"], _marked(picture), strict=True
+        ):
+            _ball(ax, letter, center, radius, right)
+        ax.set(xlim=square, ylim=square, xlabel="$x_1$", ylabel="$x_2$")
         figure.subplots_adjust(left=0.1, right=0.985, bottom=0.09, top=0.985)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", metadata={"Software": None})
-        plt.close(figure)
-    picture, small = Image.open(stream).convert("RGB"), io.BytesIO()
-    picture.quantize(32, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        small, format="PNG", optimize=True
-    )
-    return small.getvalue(), picture.size
+    return figure
+
+
+def _line(weight: Sequence[float], bias: float, side: float) -> tuple[Any, Any]:
+    """The SVM's boundary from one side of the square to the other."""
+    (a1, a2), t = weight, np.array([-side, side])
+    if abs(a2) > abs(a1):
+        return t, -(bias + a1 * t) / a2
+    return -(bias + a2 * t) / a1, t
 
 
 def _ball(ax: Axes, letter: str, center: Sequence[float], radius: float, right: bool) -> None:
-    """A marked point with its letter and its ball: solid where the decision is right, dashed where it is wrong."""
-    color = RIGHT if right else WRONG
-    ax.add_patch(
-        plt.Circle(
-            center, radius, fill=False, color=color, linewidth=2, linestyle="-" if right else "--"
-        )
-    )
-    ax.plot(*center, marker="s" if right else "X", markersize=6, color=color)
-    ax.annotate(
-        letter,
-        center,
-        xytext=(5, 4),
-        textcoords="offset points",
-        fontweight="bold",
-        fontsize=11,
-        color=color,
-        bbox={
-            "boxstyle": "round,pad=0.1",
-            "facecolor": "white",
-            "edgecolor": "none",
-            "alpha": 0.85,
-        },
-    )
+    """A marked point with its letter and its ball: solid where the decision is right, dashed where
+    it is wrong."""
+    color, marker, dashes = (RIGHT, "s", "-") if right else (WRONG, "X", "--")
+    x, y = center
+    circle: Look = {"fill": False, "color": color, "linewidth": 2, "linestyle": dashes}
+    ax.add_patch(Circle((x, y), radius, **circle))
+    ax.plot(x, y, marker=marker, markersize=6, color=color)
+    box: Look = {
+        "boxstyle": "round,pad=0.1",
+        "facecolor": "white",
+        "edgecolor": "none",
+        "alpha": 0.85,
+    }
+    font: Look = {"fontweight": "bold", "fontsize": 11, "color": color}
+    ax.annotate(letter, (x, y), xytext=(5, 4), textcoords="offset points", bbox=box, **font)
+
+
+def _png(figure: Figure) -> tuple[bytes, tuple[int, int]]:
+    """A figure as a PNG of few colours, and its width and height; the figure is closed."""
+    stream, small = io.BytesIO(), io.BytesIO()
+    with plt.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
+        figure.savefig(stream, format="png", metadata={"Software": None})
+    plt.close(figure)
+    picture = Image.open(stream).convert("RGB")
+    few = picture.quantize(32, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(small, format="PNG", optimize=True)
+    return small.getvalue(), picture.size

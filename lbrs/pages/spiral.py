@@ -15,6 +15,7 @@ from lbrs.pages.drawing import (
     band,
     finish,
     hyperplane,
+    scatter,
     shade,
     shades,
     steps,
@@ -76,8 +77,8 @@ def _test_points(ax: Axes, test: dict[str, Any]) -> None:
         (y > 0, 7, "o", COLORS[1], "+1"),
         (y < 0, 9, "^", COLORS[0], "-1"),
     ):
-        label = f"test point, $y={sign}$"
-        ax.scatter(*x[chosen].T, s=size, marker=marker, color=color, linewidths=0, label=label)
+        look = {"s": size, "marker": marker, "color": color, "linewidths": 0}
+        scatter(ax, x[chosen], look | {"label": f"test point, $y={sign}$"})
 
 
 def radii(record: Record, published: Sequence[Record] = ()) -> dict[str, Any]:

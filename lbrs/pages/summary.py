@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle
 
 from lbrs.experiments.records import (
     Record,
@@ -16,10 +17,10 @@ from lbrs.experiments.records import (
     record_name,
     reference_counts,
 )
-from lbrs.pages.claims import at_radius, best_lbrs, best_normal, nearest, place_of
-from lbrs.pages.drawing import COLORS, hyperplane, shade, style
+from lbrs.pages.claims import at_radius, best_lbrs, best_normal, clean_normal, nearest, place_of
+from lbrs.pages.drawing import COLORS, Look, hyperplane, scatter, shade, style
 from lbrs.pages.spiral import ends
-from lbrs.pages.text import Markdown, over, table
+from lbrs.pages.text import Markdown, Spread, over, spread, table
 
 Row = list[str]
 
@@ -47,21 +48,27 @@ def idea(results: dict[str, Any]) -> dict[str, Any]:
 
 def _reference_points(ax: Axes, results: dict[str, Any]) -> None:
     points, labels = np.array(results["points"]), np.array(results["labels"])
-    edge = {"s": 70, "edgecolors": "black", "linewidths": 0.6, "zorder": 3}
+    edge: Look = {"s": 70, "edgecolors": "black", "linewidths": 0.6, "zorder": 3}
     for label, marker, color in ((1, "o", COLORS[1]), (-1, "^", COLORS[0])):
-        ax.scatter(*points[labels == label].T, marker=marker, color=color, **edge)
+        scatter(ax, points[labels == label], edge | {"marker": marker, "color": color})
 
 
 def _one_point(ax: Axes, results: dict[str, Any], radius: float, alpha: float) -> None:
     """The point, its ball, and the bias as an arrow."""
     x = np.array(results["x"])
-    circle = {"fill": False, "linewidth": 2.2, "linestyle": "--", "color": "black", "zorder": 4}
-    ax.add_patch(plt.Circle(tuple(x), radius, **circle))
+    circle: Look = {
+        "fill": False,
+        "linewidth": 2.2,
+        "linestyle": "--",
+        "color": "black",
+        "zorder": 4,
+    }
+    ax.add_patch(Circle((x[0], x[1]), radius, **circle))
     ax.plot(*x, marker="*", markersize=15, color="black", zorder=5)
     if alpha > 0:
         end = x + alpha * np.array(results["bias_direction"])
         arrow = {"arrowstyle": "-|>", "linewidth": 2, "color": "black"}
-        ax.annotate("", xy=end, xytext=x, arrowprops=arrow, zorder=6)
+        ax.annotate("", xy=tuple(end), xytext=tuple(x), arrowprops=arrow, zorder=6)
 
 
 def summary(folder: Path) -> Markdown:
@@ -95,18 +102,17 @@ def _told(records: list[Record]) -> str:
 def _spiral(records: list[Record]) -> list[Row]:
     """Accuracy and average radius at the ends of the range of alpha."""
 
-    def accuracy(alpha: float) -> str:
-        at = over(records, lambda r: accuracy_at(r.results["accuracy"], alpha, r.test_points))
-        return f"{at:.3f}"
+    def accuracy(alpha: float) -> Spread:
+        return spread(
+            accuracy_at(r.results["accuracy"], alpha, r.test_points).item() for r in records
+        )
 
     def radius(key: str) -> str:
-        first, last = (
-            over(records, lambda r, place=place: ends(r.results["norms"]["l2"][key])[place])
-            for place in (0, 1)
-        )
+        pairs = [ends(record.results["norms"]["l2"][key]) for record in records]
+        first, last = map(spread, zip(*pairs, strict=True))
         return f"{first:.2f} to {last:.2f}"
 
-    rises = f"{accuracy(0.0)} to {accuracy(records[0].config['alpha_max'])}"
+    rises = f"{accuracy(0.0):.3f} to {accuracy(records[0].config['alpha_max']):.3f}"
     radii = f"the paper's Theorem 6: {radius('radius')}; a sharper bound: {radius('sharp_radius')}"
     return [
         ["Spiral: accuracy rises", rises, _told(records)],
@@ -131,7 +137,7 @@ def _images(name: str, records: list[Record], l2: float, linf: float) -> list[Ro
         f"normal smoothing {over(records, best_normal(1)):.3f}, "
         f"1-NN {over(records, nearest(1)):.3f}"
     )
-    last = over(records, lambda r: r.results["sets"][0]["normal"][-1])
+    last = over(records, clean_normal(-1))
     clean = rf"clean accuracy at $\sigma = {results['sigma'][-1]:g}$: {last:.3f}"
     better = f"{name}: LBRS withstands attacks on the CNN better, at the paper's corners ({corner})"
     falls = rf"{name}: normal smoothing falls to one half as $\sigma$ grows"

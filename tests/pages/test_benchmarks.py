@@ -1,4 +1,5 @@
-"""What is made of measured times: fits, ratios, the kept file, and the page's tables and sentences. Nothing here is timed."""
+"""What is made of measured times: fits, ratios, the kept file, and the page's tables and sentences.
+Nothing here is timed."""
 
 import copy
 import re
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from lbrs.experiments.records import find_project, versions
-from lbrs.pages import benchmarks
-from lbrs.pages.benchmarks import growth, ratio, spread, summarize
+from lbrs.pages import benchmarks, timings
+from lbrs.pages.speed import RADII, requirements
+from lbrs.pages.text import spread
+from lbrs.pages.timings import growth, ratio, summarize
 
 N, FEW = [10, 30, 100, 300, 1000], [1, 10, 100]
 
@@ -247,7 +250,7 @@ def test_the_summary_names_kind_and_versions_but_neither_host_nor_path(summary, 
         "threads": 1,
     }
     assert set(summary["versions"]) > {"python", "torch", "numpy", "lbrs"}
-    benchmarks.save(summary, tmp_path / "book" / "benchmarks.json")
+    timings.save(summary, tmp_path / "book" / "benchmarks.json")
     text = (tmp_path / "book" / "benchmarks.json").read_text()
     assert (
         "secret-host" not in text
@@ -269,8 +272,8 @@ def test_the_tables_hold_the_numbers_of_the_summary(summary):
         in benchmarks.samples_table(summary)
     )
     assert (
-        r"| mnist, $\ell_2$ attack, $\epsilon = 0.5$ | 10 | 10 (7 to 12) | 25.0 | 0.0100 | 0.0050 | 0.0200 | 0.001 |"
-        in benchmarks.sequential_table(summary)
+        r"| mnist, $\ell_2$ attack, $\epsilon = 0.5$ | 10 | 10 (7 to 12) | 25.0 | "
+        "0.0100 | 0.0050 | 0.0200 | 0.001 |" in benchmarks.sequential_table(summary)
     )
     assert "| cifar10, clean |" in benchmarks.sequential_table(summary)
     assert (
@@ -309,7 +312,7 @@ def test_every_row_of_a_table_has_the_columns_of_its_header(summary):
 
 
 def test_the_requirements_hold_or_not_by_the_numbers(summary):
-    assert all(holds for holds, _ in benchmarks.requirements(summary))
+    assert all(one.holds for one in requirements(summary))
     assert (
         "ART takes 1.5 (1.2 to 1.8) times as long (ART, batch of 256). **Holds.**"
         in benchmarks.verdicts(summary)
@@ -324,7 +327,7 @@ def test_the_requirements_hold_or_not_by_the_numbers(summary):
     measured["radii"][0]["seconds"]["l1"] = powers(N, 1.0, 16e-3)
     for found in measured["runs"]:
         found.update(seconds=10 * found["seconds"], mebibytes=4000.0)
-    assert not any(holds for holds, _ in benchmarks.requirements(summary))
+    assert not any(one.holds for one in requirements(summary))
     assert "0.0040 above it at worst. **Does not hold.**" in benchmarks.verdicts(summary)
 
 
@@ -336,7 +339,7 @@ def test_radii_are_told_in_products_of_matrices_with_their_exponents(summary):
     assert "20 test images of 784 pixels" in benchmarks.radii_setup(summary)
 
 
-@pytest.mark.parametrize(("name", "most"), list(benchmarks.RADII.items()))
+@pytest.mark.parametrize(("name", "most"), list(RADII.items()))
 def test_each_norm_has_its_own_limit_for_radii(summary, name, most):
     for units, holds in ((most, True), (most * 1.01, False)):
         summary["measured"]["radii"][0]["seconds"][name] = powers(N, 1.0, units * 1e-3)

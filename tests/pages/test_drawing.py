@@ -1,15 +1,19 @@
-"""Figures draw what the record says, with axes that name their units; tables and sentences hold the record's numbers."""
+"""Figures draw what the record says, with axes that name their units; tables and sentences hold the
+record's numbers."""
+
+from importlib.util import find_spec
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from tiny import TINY
 
-from lbrs.experiments import spiral
 from lbrs.experiments.records import accuracy_at
 from lbrs.experiments.running import run
-from lbrs.pages import drawing
-from lbrs.pages import text as report
+from lbrs.experiments.spiral import idea
+from lbrs.experiments.table import EXPERIMENTS
+from lbrs.pages import drawing, images, spiral, summary
+from lbrs.pages.text import SIGNED, best_alpha, choices, spread
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +37,11 @@ def closed():
 
 
 DRAWN = [
-    ("spiral", drawing.spiral_regions),
-    ("spiral", drawing.spiral_radii),
-    ("spiral", drawing.spiral_sharpness),
-    ("digits", drawing.accuracy_over_smoothing),
-    ("digits", drawing.accuracy_over_radius),
+    ("spiral", spiral.regions),
+    ("spiral", spiral.radii),
+    ("spiral", spiral.sharpness),
+    ("digits", images.over_smoothing),
+    ("digits", images.over_radius),
 ]
 
 
@@ -51,9 +55,7 @@ def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(
     drawn = plt.gcf()
     assert all(ax.get_xlabel() for ax in drawn.axes) and drawn.axes[0].get_ylabel()
     points = (
-        TINY["spiral"].exact_points
-        if figure is drawing.spiral_sharpness
-        else records[run_name].test_points
+        TINY["spiral"].exact_points if figure is spiral.sharpness else records[run_name].test_points
     )
     assert f"profile quick · seed 0 · {points} test points" in [
         text.get_text() for text in drawn.texts
@@ -61,7 +63,7 @@ def test_every_axis_is_labelled_and_the_figure_names_profile_seed_and_points(
 
 
 def test_curves_are_those_of_the_record(records):
-    drawing.spiral_radii(records["spiral"])
+    spiral.radii(records["spiral"])
     left, right = plt.gcf().axes
     values = records["spiral"].results["norms"]["l2"]
     assert np.allclose(left.lines[0].get_ydata(), values["radius"]["value"]) and np.allclose(
@@ -72,7 +74,7 @@ def test_curves_are_those_of_the_record(records):
     alpha, drawn = right.lines[0].get_data()
     for low, high, value in zip(alpha, alpha[1:], drawn, strict=False):
         assert value == accuracy_at(path, (low + high) / 2, points)
-    drawing.accuracy_over_radius(records["digits"])
+    images.over_radius(records["digits"])
     for ax, values in zip(
         plt.gcf().axes, records["digits"].results["attacks"].values(), strict=True
     ):
@@ -83,9 +85,9 @@ def test_curves_are_those_of_the_record(records):
 @pytest.mark.parametrize(
     ("run_name", "figure"),
     [
-        ("spiral", drawing.spiral_radii),
-        ("digits", drawing.accuracy_over_smoothing),
-        ("digits", drawing.accuracy_over_radius),
+        ("spiral", spiral.radii),
+        ("digits", images.over_smoothing),
+        ("digits", images.over_radius),
     ],
 )
 def test_published_runs_are_drawn_behind_as_ranges_and_medians(records, run_name, figure):
@@ -116,10 +118,8 @@ def test_the_area_is_the_range_and_the_thin_line_the_median():
     assert (corners[:, 1].min(), corners[:, 1].max()) == (0, 9)
 
 
-def test_exact_radii_are_not_below_those_of_theorem_b_and_those_not_below_theorem_6_in_record_and_figure(
-    records,
-):
-    norms = drawing.spiral_sharpness(records["spiral"])
+def test_exact_radii_are_not_below_theorem_b_and_that_not_below_theorem_6(records):
+    norms = spiral.sharpness(records["spiral"])
     for row, values in zip(
         np.array(plt.gcf().axes).reshape(len(norms), -1), norms.values(), strict=True
     ):
@@ -140,7 +140,7 @@ def test_exact_radii_are_not_below_those_of_theorem_b_and_those_not_below_theore
 
 
 def test_the_sentences_on_exact_radii_hold_the_numbers_of_the_record(records):
-    text = report.sharpness_reading(records["spiral"])
+    text = spiral.sharpness_reading(records["spiral"])
     for values in records["spiral"].results["sharpness"].values():
         assert (
             f"{values['exact']['average'][0]:.2f}" in text
@@ -149,7 +149,7 @@ def test_the_sentences_on_exact_radii_hold_the_numbers_of_the_record(records):
 
 
 def test_curves_differ_in_more_than_colour(records):
-    drawing.accuracy_over_radius(records["digits"])
+    images.over_radius(records["digits"])
     lines = plt.gcf().axes[0].lines
     assert (
         len({(line.get_linestyle(), line.get_marker()) for line in lines})
@@ -160,7 +160,7 @@ def test_curves_differ_in_more_than_colour(records):
 
 def test_the_raster_of_regions_is_the_classifier(records):
     record = records["spiral"]
-    shares = drawing.spiral_regions(record)["positive_share"]
+    shares = spiral.regions(record)["positive_share"]
     assert set(shares) == set(record.config["shown_alphas"])
     image = np.asarray(plt.gcf().axes[0].images[0].get_array())
     side, n = record.results["regions"]["side"], record.results["regions"]["raster"]
@@ -170,41 +170,62 @@ def test_the_raster_of_regions_is_the_classifier(records):
 
 
 def test_the_picture_of_the_idea_shows_a_radius_that_grows_by_alpha():
-    results = spiral.idea()
+    results = idea()
     assert results["radius"][1] - results["radius"][0] == pytest.approx(
         results["regions"]["alpha"][1], abs=1e-12
     )
-    assert drawing.idea(results)["radius"] == results["radius"]
+    assert summary.idea(results)["radius"] == results["radius"]
 
 
-def test_tables_and_sentences_hold_the_numbers_of_the_record(records):
-    spiral, digits = records["spiral"], records["digits"]
-    first, last = accuracy_at(
-        spiral.results["accuracy"], [0.0, spiral.config["alpha_max"]], spiral.test_points
-    )
-    assert f"{first:.3f}" in report.spiral_numbers(
-        spiral
-    ) and f"{last:.3f}" in report.spiral_reading(spiral)
-    assert (
-        f"{max(spiral.results['accuracy']['right']) / spiral.test_points:.3f}"
-        in report.spiral_numbers(spiral)
-    )
-    assert f"{digits.results['sets'][0]['cnn']:.3f}" in report.image_numbers(digits)
-    assert f"{digits.results['sets'][1]['cnn']:.3f}" in report.smoothing_reading(digits)
-    assert report.radius_reading(digits).count(
-        "LBRS is above normal smoothing"
-    ) == 2 and f"{digits.results['attacks']['linf']['lbrs'][-1]:.3f}" in report.radius_numbers(
-        digits
-    )
-    assert "**30**" in report.choices(digits) and "`alpha_max`" in report.choices(spiral)
+def test_tables_and_sentences_of_the_spiral_hold_the_numbers_of_the_record(records):
+    record, path = records["spiral"], records["spiral"].results["accuracy"]
+    first, last = accuracy_at(path, [0.0, record.config["alpha_max"]], record.test_points)
+    assert f"{first:.3f}" in spiral.numbers(record) and f"{last:.3f}" in spiral.reading(record)
+    assert f"{max(path['right']) / record.test_points:.3f}" in spiral.numbers(record)
+    assert "`alpha_max`" in choices(record)
+
+
+def test_tables_and_sentences_of_images_hold_the_numbers_of_the_record(records):
+    record, results = records["digits"], records["digits"].results
+    assert f"{results['sets'][0]['cnn']:.3f}" in images.numbers(record)
+    assert f"{results['sets'][1]['cnn']:.3f}" in images.smoothing_reading(record)
+    assert images.radius_reading(record).count("LBRS is above normal smoothing") == 2
+    assert f"{results['attacks']['linf']['lbrs'][-1]:.3f}" in images.radius_numbers(record)
+    assert "**30**" in choices(record)
 
 
 def test_every_row_of_a_table_has_the_columns_of_its_header(records):
     for text in (
-        report.spiral_numbers(records["spiral"]),
-        report.image_numbers(records["digits"]),
-        report.radius_numbers(records["digits"]),
-        report.choices(records["digits"]),
-        report.choices(records["spiral"]),
+        spiral.numbers(records["spiral"]),
+        images.numbers(records["digits"]),
+        images.radius_numbers(records["digits"]),
+        choices(records["digits"]),
+        choices(records["spiral"]),
     ):
         assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_each_experiment_names_the_module_of_its_page():
+    assert all(find_spec(f"lbrs.pages.{one.page}") for one in EXPERIMENTS.values())
+
+
+@pytest.mark.parametrize(
+    ("jumps", "right", "told"),
+    [
+        ([], [3], (0.3, r"every $\alpha$")),
+        ([1.0], [3, 5], (0.5, r"$\alpha > 1$")),
+        ([1.0], [5, 3], (0.5, r"$\alpha \leq 1$")),
+        ([1.0, 2.0], [3, 5, 5], (0.5, r"$1 < \alpha \leq 2$")),
+        ([1.0, 1.00001], [3, 5, 4], (0.5, r"$1 < \alpha \leq 1.00001$")),
+    ],
+)
+def test_the_best_alpha_is_told_with_as_many_digits_as_it_takes(jumps, right, told):
+    assert best_alpha({"jumps": jumps, "right": right}, 10) == told
+
+
+def test_median_and_range_are_told_with_signs_and_without_a_minus_before_zero():
+    found = spread([3.0, -1.0, -0.0001])
+    assert f"{found:.1f}" == "-0.0 (-1.0 to 3.0)"
+    assert f"{found:{SIGNED}}" == "+0.000 (-1.000 to +3.000)"
+    assert found.told(SIGNED) == "+0.000 in the median (-1.000 to +3.000)"
+    assert str(spread([1234.5, 0.00123456])) == "617 (0.00123 to 1,234)"

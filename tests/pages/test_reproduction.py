@@ -1,4 +1,5 @@
-"""Whether a run lies inside the published range, and what the published runs say of the paper's claims, on made-up records."""
+"""Whether a run lies inside the published range, and what the published runs say of the paper's
+claims, on made-up records."""
 
 import copy
 import dataclasses
@@ -8,7 +9,7 @@ import pytest
 from tiny import TINY
 
 from lbrs.experiments.running import run
-from lbrs.pages import reproduction
+from lbrs.pages import claims, reproduction
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +57,7 @@ def test_what_lies_outside_by_less_than_the_sampling_error_is_told_but_not_count
 def test_a_run_is_not_compared_with_itself_or_with_too_few(published):
     assert "3 runs of other seeds" in reproduction.inside(published[0], published)
     assert "Too few" in reproduction.inside(published[0], published[:2])
-    assert "no published runs" in reproduction.claims(
-        []
-    ) and "no published runs" in reproduction.verdicts([])
+    assert "no published runs" in claims.claims([]) and "no published runs" in claims.verdicts([])
 
 
 def test_the_spiral_is_compared_too(tmp_path):
@@ -76,7 +75,7 @@ def test_the_spiral_is_compared_too(tmp_path):
 
 
 def test_claims_are_medians_and_ranges_over_the_seeds(published):
-    text = reproduction.claims(published)
+    text = claims.claims(published)
     ends = [record.results["sets"][0]["normal"][-1] for record in published]
     assert f"| {np.median(ends):.3f} | {min(ends):.3f} to {max(ends):.3f} |" in text
     gaps = [
@@ -92,14 +91,14 @@ def test_verdicts_follow_the_signs_of_the_gaps(published):
     worse, better = [
         [shifted(record, change, record.seed) for record in published] for change in (-2.0, 2.0)
     ]
-    assert reproduction.verdicts(worse).count(
+    assert claims.verdicts(worse).count(
         "**Reproduced.**"
-    ) >= 2 and "for 4 of 4 seeds, by" in reproduction.verdicts(worse)
-    assert reproduction.verdicts(better).count("**Not reproduced.**") >= 2
+    ) >= 2 and "for 4 of 4 seeds, by" in claims.verdicts(worse)
+    assert claims.verdicts(better).count("**Not reproduced.**") >= 2
 
 
 def test_where_a_lead_comes_from_is_told_seed_by_seed(published):
-    text = reproduction.seeds(published)
+    text = claims.seeds(published)
     assert len({line.count("|") for line in text.splitlines()}) == 1 and len(
         text.splitlines()
     ) == 2 + 4 * len(published[0].config["radii"])
@@ -110,13 +109,9 @@ def test_where_a_lead_comes_from_is_told_seed_by_seed(published):
         for line in text.splitlines()
         if line.startswith(f"| {published[0].config['radii'][0]:g} | 2 |")
     )
-    assert (
-        f"| {entry['cnn']:.3f} | {entry['nearest']:.3f} | {max(entry['normal']):.3f} | {best:.3f} |"
-        in row
-    )
-    assert row.endswith(
-        f"| {best - max(entry['normal']):+.3f} | {best - max(entry['cnn'], entry['nearest']):+.3f} |"
-    )
+    cnn, nearest, normal = entry["cnn"], entry["nearest"], max(entry["normal"])
+    assert f"| {cnn:.3f} | {nearest:.3f} | {normal:.3f} | {best:.3f} |" in row
+    assert row.endswith(f"| {best - normal:+.3f} | {best - max(cnn, nearest):+.3f} |")
     assert "-0.000" not in text
 
 
@@ -133,9 +128,8 @@ def test_the_reason_names_the_seeds_with_the_weakest_and_the_strongest_oracle(pu
                 lbrs={"jumps": [1.0], "right": [1, round(nearest * record.test_points)]},
             )
     n = changed[0].test_points
-    text = reproduction.reason(changed)
-    assert (
-        f"weakest 1-NN (0.200) its lead over normal smoothing is {round(0.2 * n) / n - 0.5:+.3f}, with the strongest (0.900) {round(0.9 * n) / n - 0.5:+.3f}"
-        in text
-    )
-    assert "no published runs" in reproduction.reason([])
+    text = claims.reason(changed)
+    low, high = (round(share * n) / n - 0.5 for share in (0.2, 0.9))
+    assert f"weakest 1-NN (0.200) its lead over normal smoothing is {low:+.3f}, with" in text
+    assert f"with the strongest (0.900) {high:+.3f}" in text
+    assert "no published runs" in claims.reason([])

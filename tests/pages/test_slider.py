@@ -1,4 +1,5 @@
-"""The spiral with a slider: every picture is there with its words, and the numbers are those of the certificates."""
+"""The spiral with a slider: every picture is there with its words, and the numbers are those of the
+certificates."""
 
 import io
 import json
@@ -8,9 +9,10 @@ import pytest
 from PIL import Image
 
 from lbrs import L2, LocallyBiased
-from lbrs.experiments import data, spiral
+from lbrs.experiments import data
 from lbrs.experiments.configs import SpiralConfig
-from lbrs.pages.slider import ALPHAS, Slider, spiral_slider
+from lbrs.experiments.spiral import ALPHAS, along_alpha, classifier
+from lbrs.pages.slider import Slider, spiral_slider
 
 CONFIG = SpiralConfig(train_points=60, reference_points=30, test_points=40, raster=20)
 CHOSEN = (0.0, 1.0, 5.0)
@@ -18,7 +20,7 @@ CHOSEN = (0.0, 1.0, 5.0)
 
 @pytest.fixture(scope="module")
 def slider() -> Slider:
-    return spiral_slider(CHOSEN, config=CONFIG, marked=(0, 1), exact_points=4)
+    return spiral_slider(along_alpha(CHOSEN, config=CONFIG, marked=(0, 1), exact_points=4))
 
 
 def test_the_default_has_at_least_fifteen_alphas_from_the_line_to_the_end_of_the_range():
@@ -38,7 +40,7 @@ def test_the_numbers_beneath_the_pictures_are_those_of_the_certificates(slider):
         turns=CONFIG.turns,
         jitter=CONFIG.jitter,
     )
-    score, oracle = spiral.classifier(CONFIG, task, "cpu")
+    score, oracle = classifier(CONFIG, task, "cpu")
     for alpha, frame in zip(CHOSEN, slider.frames, strict=True):
         model = LocallyBiased(score, oracle, alpha, L2)
         radii = [
@@ -82,6 +84,6 @@ def test_the_page_holds_all_of_it_and_asks_for_nothing(slider):
 
 
 def test_it_is_the_same_each_time_and_prints_in_words(slider):
-    again = spiral_slider(CHOSEN, config=CONFIG, marked=(0, 1), exact_points=4)
+    again = spiral_slider(along_alpha(CHOSEN, config=CONFIG, marked=(0, 1), exact_points=4))
     assert again._repr_html_() == slider._repr_html_()
     assert repr(slider) == "3 pictures of the spiral, alpha from 0 to 5"
