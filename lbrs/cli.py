@@ -1,18 +1,25 @@
-"""The `lbrs` command: fetch the data, run the experiments, once or for many seeds, and build the website."""
+"""The `lbrs` command: fetch data, run experiments, for many seeds too, and build the website."""
 
 import logging
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lbrs.experiments.plan import Task
+    from lbrs.experiments.runs import Run
+    from lbrs.experiments.sweep import Result
+    from lbrs.website.jobs import Job
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,13 +37,37 @@ class Profile(StrEnum):
     paper = "paper"
 
 
+PROFILE = typer.Option(help="quick: few points, minutes; paper: the full protocol.")
+SEED = typer.Option(min=0, help="Seed of every random choice.")
+SEEDS = typer.Option(help="Seeds, such as 0-4 or 0,2,5.")
+CHOICES = typer.Option(
+    "--set",
+    metavar="NAME=VALUE,...",
+    help="A parameter and its values, as in YAML; may be repeated.",
+)
+SCHEDULER = typer.Option(
+    metavar="ADDRESS", help="A Dask scheduler, such as tcp://HOST:8786; else this machine."
+)
+FOLDER = typer.Option(help="Where the records go; _build/records by default.")
+AGAIN = "as executed last, at first"
+
+Datasets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DATASET]...", help="mnist, cifar10; all by default."),
+]
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default."),
+]
+Device = Annotated[str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes on this machine; one for each core by default."),
+]
+
+
 @app.command()
-def fetch(
-    datasets: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[DATASET]...", help="mnist, cifar10; all by default."),
-    ] = None,
-) -> None:
+def fetch(datasets: Datasets = None) -> None:
     """Download the images that are not there yet and check them."""
     from lbrs.experiments import data
 
@@ -54,145 +85,119 @@ def fetch(
 
 @app.command()
 def run(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default."),
-    ] = None,
-    profile: Annotated[
-        Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")
-    ] = Profile.quick,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
-    device: Annotated[
-        str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")
-    ] = "auto",
+    runs: Runs = None,
+    profile: Annotated[Profile, PROFILE] = Profile.quick,
+    seed: Annotated[int, SEED] = 0,
+    device: Device = "auto",
+    workers: Workers = None,
 ) -> None:
     """Execute experiments; their pages are built by `lbrs build`."""
-    from lbrs.website import build as book
+    from lbrs.website.jobs import job_of
 
     root, known = _project()
-    jobs = [
-        (name, partial(book.execute, root, known[name], profile.value, seed, device))
-        for name in _known("run", runs, tuple(known))
-    ]
-    raise typer.Exit(int(not _each(jobs)))
+    asked = [known[name] for name in _known("run", runs, known)]
+    jobs = [job_of(root, one, profile.value, seed, device) for one in asked]
+    raise typer.Exit(int(not _each(jobs, workers)))
 
 
 @app.command()
 def sweep(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Names in notebooks/runs.yml; all by default."),
-    ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, such as 0-4 or 0,2,5.")] = "0",
-    profile: Annotated[
-        Profile, typer.Option(help="quick: few points, minutes; paper: the full protocol.")
-    ] = Profile.quick,
-    choices: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE,...",
-            help="A parameter and its values, as in YAML; may be repeated.",
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS", help="A Dask scheduler, such as tcp://HOST:8786; else this machine."
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes on this machine; one for each core by default."),
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where the records go; _build/records by default.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto takes a GPU if there is one; else cpu or cuda.")
-    ] = "auto",
+    runs: Runs = None,
+    seeds: Annotated[str, SEEDS] = "0",
+    profile: Annotated[Profile, PROFILE] = Profile.quick,
+    choices: Annotated[list[str] | None, CHOICES] = None,
+    scheduler: Annotated[str | None, SCHEDULER] = None,
+    workers: Workers = None,
+    folder: Annotated[Path | None, FOLDER] = None,
+    device: Device = "auto",
 ) -> None:
     """Compute records for many seeds and parameters at once."""
-    from lbrs.experiments import plan as planned
+    from lbrs.experiments import plan, records
     from lbrs.experiments import sweep as sweeping
 
     root, known = _project()
     try:
         if scheduler and workers:
             raise ValueError(
-                "--workers is for a cluster on this machine and cannot be given with --scheduler, which has its own workers"
+                "--workers is for a cluster on this machine and cannot be given with --scheduler, "
+                "which has its own workers"
             )
-        asked = [known[name] for name in _known("run", runs, tuple(known))]
-        tasks = planned.plan(
-            asked,
-            profile.value,
-            planned.parse_seeds(seeds),
-            planned.parse_choices(choices or []),
-            device,
-        )
+        asked = [known[name] for name in _known("run", runs, known)]
+        chosen = plan.parse_choices(choices or [])
+        tasks = plan.plan(asked, profile.value, plan.parse_seeds(seeds), chosen, device)
     except ValueError as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
-    results = sweeping.sweep(
-        tasks,
-        folder or root / "_build/records",
-        root / "_build/sweep",
-        scheduler=scheduler,
-        workers=workers,
-    )
+    places = (folder or records.records_folder(root), root / "_build/sweep")
+    results = sweeping.sweep(tasks, *places, scheduler=scheduler, workers=workers)
     try:
         with _interruptible() as interrupted:
-            good = _tell(results, len(tasks), interrupted)
+            good = _tell(results, tasks, interrupted)
     except sweeping.SweepError as error:
         typer.echo(error, err=True)
         good = False
     raise typer.Exit(int(not good))
 
 
-def _tell(results: Iterator[Any], count: int, interrupted: Callable[[], bool]) -> bool:
-    """A line for each task as it ends, under a bar on a terminal, then a summary with what failed and why; returns whether none failed."""
+def _tell(
+    results: "Generator[Result]", tasks: "list[Task]", interrupted: Callable[[], bool]
+) -> bool:
+    """A line for each task as it ends, under a bar on a terminal, then a summary with what failed
+    and why; returns whether none failed."""
     from tqdm import tqdm
 
-    ended: dict[str, list] = {"kept": [], "computed": [], "failed": []}
-    with tqdm(total=count, unit="task", disable=None, file=sys.stderr) as bar, closing(results):
+    ended: dict[str, list[Result]] = {"kept": [], "computed": [], "failed": []}
+    with (
+        tqdm(total=len(tasks), unit="task", disable=None, file=sys.stderr) as bar,
+        closing(results),
+    ):
         for result in results:
             ended[result.state].append(result)
-            line = {
-                "kept": "recorded already",
-                "computed": f"computed in {result.seconds:.0f} s",
-                "failed": "failed",
-            }[result.state]
-            bar.write(f"{result.task.name}  {line}", file=sys.stdout)
+            bar.write(f"{result.task.name}  {_line(result)}", file=sys.stdout)
             bar.update()
             if interrupted():
                 raise KeyboardInterrupt
-    typer.echo(
-        f"{count} tasks: {len(ended['kept'])} recorded already, {len(ended['computed'])} computed, {len(ended['failed'])} failed"
-    )
+    kept, computed, failed = map(len, ended.values())
+    typer.echo(f"{len(tasks)} tasks: {kept} recorded already, {computed} computed, {failed} failed")
     for result in ended["failed"]:
         typer.echo(f"{result.task.name}  failed: {result.reason}", err=True)
-    return not ended["failed"]
+    return not failed
+
+
+def _line(result: "Result") -> str:
+    if result.state == "computed":
+        return f"computed in {result.seconds:.0f} s"
+    return {"kept": "recorded already", "failed": "failed"}[result.state]
 
 
 @app.command()
-def build() -> None:
+def build(
+    profile: Annotated[
+        Profile | None, typer.Option(help=f"Of the experiments; {AGAIN} quick.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help=f"Of the experiments; {AGAIN} 0.")] = None,
+    workers: Workers = None,
+) -> None:
     """Execute what is missing or out of date, then build the website into _build/html."""
+    from lbrs.experiments.runs import BookError
     from lbrs.website import build as book
+    from lbrs.website import jobs
 
     root, _ = _project()
-    if not _each([(job.name, partial(book.perform, job)) for job in book.stale(root)]):
+    if not _each(jobs.stale(root, profile and profile.value, seed), workers):
         typer.echo("The website was not built.", err=True)
         raise typer.Exit(1)
     with _interruptible():
         try:
             typer.echo(book.render(root))
-        except book.BookError as error:
+        except BookError as error:
             typer.echo(error, err=True)
             raise typer.Exit(1) from None
 
 
-def _project() -> tuple[Path, dict[str, Any]]:
-    """The project around the current folder, and its runs; exit status 2 where there is none or its list is wrong."""
+def _project() -> "tuple[Path, dict[str, Run]]":
+    """The project around the current folder, and its runs; exit status 2 where there is none or its
+    list is wrong."""
     from lbrs.experiments.records import find_project
     from lbrs.experiments.runs import load_runs
 
@@ -204,70 +209,77 @@ def _project() -> tuple[Path, dict[str, Any]]:
         raise typer.Exit(2) from None
 
 
-def _known(kind: str, asked: list[str] | None, known: tuple[str, ...]) -> list[str]:
+def _known(kind: str, asked: list[str] | None, known: Iterable[str]) -> list[str]:
     """The names asked for, once each, or all; exit status 2 for an unknown one."""
+    names = list(known)
     for name in asked or ():
-        if name not in known:
-            typer.echo(f"unknown {kind} {name!r}; known are {', '.join(known)}", err=True)
+        if name not in names:
+            typer.echo(f"unknown {kind} {name!r}; known are {', '.join(names)}", err=True)
             raise typer.Exit(2)
-    return list(dict.fromkeys(asked or known))
+    return list(dict.fromkeys(asked or names))
 
 
-def _each(jobs: list[tuple[str, Callable[[], Any]]]) -> bool:
-    """Do all jobs, those after a failed one too, then tell the end of each in one line; returns whether none failed."""
-    width = max((len(name) for name, _ in jobs), default=0)
-    lines, good = [], True
+def _each(jobs: "list[Job]", workers: int | None) -> bool:
+    """Execute all, those after a failed one too, side by side, then tell the end of each in one
+    line; returns whether none failed."""
+    from lbrs.website.workers import cores, together
+
+    width = max((len(job.name) for job in jobs), default=0)
+    attempts = {job.name: partial(_attempt, job) for job in jobs}
+    ended: dict[str, tuple[str, bool]] = {}
     try:
         with _interruptible():
-            for name, job in jobs:
-                typer.echo(f"{name} ...", err=True)
-                line, well = _attempt(job)
-                lines.append(f"{name:{width}}  {line}")
-                good &= well
+            for name, end in together(attempts, workers or cores(), _begin):
+                ended[name] = end
     finally:
-        for line in lines:
-            typer.echo(line)
-    return good
+        for name in attempts:
+            if name in ended:
+                typer.echo(f"{name:{width}}  {ended[name][0]}")
+    return all(good for _, good in ended.values())
 
 
-def _attempt(job: Callable[[], Any]) -> tuple[str, bool]:
+def _begin(name: str) -> None:
+    typer.echo(f"{name} ...", err=True)
+
+
+def _attempt(job: "Job") -> tuple[str, bool]:
+    """Execute a job: how it ended, and whether well."""
+    from lbrs.website import notebooks
+
     start = time.perf_counter()
     try:
-        ending = job()
+        ending = notebooks.perform(job)
+    except KeyboardInterrupt:
+        # Else the abandoned cell reports itself at exit.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        raise
     except Exception as error:
         typer.echo(error, err=True)
         return f"failed: {(str(error).strip() or type(error).__name__).splitlines()[-1]}", False
     if ending is not None and not ending.rerun:
         return f"taken from the published record: {' '.join(ending.reason.split())}", True
-    return (
-        f"{'executed' if ending is None else 're-run'} in {time.perf_counter() - start:.0f} s",
-        True,
-    )
+    done = "executed" if ending is None else "re-run"
+    return f"{done} in {time.perf_counter() - start:.0f} s", True
 
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
     """Ctrl-C ends the command with exit status 130 and a word on how to go on.
 
-    Yields a function that says whether Ctrl-C was pressed: Python drops the exception where it falls into a finalizer.
+    Yields a function that says whether Ctrl-C was pressed: Python drops the exception where it
+    falls into a finalizer.
     """
     pressed: list[int] = []
 
-    def press(number: int, frame: Any) -> None:
+    def press(number: int, frame: FrameType | None) -> None:
         pressed.append(number)
         raise KeyboardInterrupt
 
-    before = (
-        signal.signal(signal.SIGINT, press)
-        if threading.current_thread() is threading.main_thread()
-        else None
-    )
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, press) if main else None
     try:
         yield lambda: bool(pressed)
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(
-            logging.CRITICAL
-        )  # else the abandoned cell reports itself at exit
         typer.echo("Interrupted. The same command continues where this one stopped.", err=True)
         raise typer.Exit(130) from None
     finally:

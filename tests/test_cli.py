@@ -12,6 +12,8 @@ from lbrs import cli
 from lbrs.experiments import data, sweep
 from lbrs.experiments.runs import BookError, Ending
 from lbrs.website import build as book
+from lbrs.website import jobs, notebooks, workers
+from lbrs.website.jobs import Job
 
 RUNS = "".join(
     f"{name}: {{source: a.md, profiles: {{quick: {{}}, paper: {{}}}}}}\n"
@@ -30,21 +32,27 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """What is replaced is replaced in this process only."""
+    monkeypatch.setattr(workers, "cores", lambda: 1)
+
+
 @pytest.fixture
 def calls(monkeypatch):
-    """The calls of `book.execute`, each answered by the entry of its run: an ending or an error; re-run where there is none."""
+    """The executions asked for, each answered by the entry of its run: an ending or an error;
+    re-run where there is none."""
     made, answers = [], {}
 
-    def execute(root, run, profile, seed, device):
-        made.append((run.name, profile, seed, device))
-        answer = answers.get(run.name, Ending(run.name, True, ""))
+    def perform(job):
+        made.append(tuple(job.parameters[key] for key in ("run", "profile", "seed", "device")))
+        answer = answers.get(job.name, Ending(job.name, True, ""))
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    monkeypatch.setattr(book, "execute", execute)
-    made_and_answers = type("Calls", (), {"made": made, "answers": answers})
-    return made_and_answers
+    monkeypatch.setattr(notebooks, "perform", perform)
+    return type("Calls", (), {"made": made, "answers": answers})
 
 
 def lbrs(*arguments: str):
@@ -147,9 +155,9 @@ def test_an_interrupt_tells_what_was_done_and_how_to_go_on(project, calls):
 def build(monkeypatch, project, *, ending=None, error=None):
     """`lbrs build` where one run and one chapter are stale."""
     index = project / "_build/html/index.html"
-    jobs = [
-        book.Job("mnist", project, project, project, {"run": "mnist"}),
-        book.Job("book/theory", project, project, project, {}),
+    found = [
+        Job("mnist", project, project, project, {"run": "mnist"}),
+        Job("book/theory", project, project, project, {}),
     ]
     rendered = []
 
@@ -158,8 +166,8 @@ def build(monkeypatch, project, *, ending=None, error=None):
             raise error
         return ending if job.parameters else None
 
-    monkeypatch.setattr(book, "stale", lambda root: jobs)
-    monkeypatch.setattr(book, "perform", perform)
+    monkeypatch.setattr(jobs, "stale", lambda root, profile, seed: found)
+    monkeypatch.setattr(notebooks, "perform", perform)
     monkeypatch.setattr(book, "render", lambda root: rendered.append(root) or index)
     return lbrs("build"), index, rendered
 
@@ -184,7 +192,7 @@ def test_build_passes_on_what_jupyter_book_says(project, monkeypatch):
     def render(root):
         raise BookError("WARNING: a broken link")
 
-    monkeypatch.setattr(book, "stale", lambda root: [])
+    monkeypatch.setattr(jobs, "stale", lambda root, profile, seed: [])
     monkeypatch.setattr(book, "render", render)
     result = lbrs("build")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "WARNING: a broken link\n")

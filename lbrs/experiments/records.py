@@ -1,6 +1,7 @@
 """What an experiment found, as small JSON files, and where they lie."""
 
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
@@ -115,6 +116,13 @@ def published_seeds(run: str, folder: Path | None = None) -> list[Record]:
     files = (folder or published_folder()).glob(f"{start}*.json")
     found = [Record.load(file) for file in files if file.stem.removeprefix(start).isdigit()]
     return sorted(found, key=lambda record: record.seed)
+
+
+def records_folder(root: Path | None = None) -> Path:
+    """Where new records go: the folder named by the environment variable LBRS_RECORDS, else
+    _build/records of the project (at `root`, or around the current folder)."""
+    named = os.environ.get("LBRS_RECORDS")
+    return Path(named) if named else (root or find_project()) / "_build" / "records"
 
 
 def published_folder() -> Path:

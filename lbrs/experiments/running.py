@@ -13,10 +13,10 @@ from lbrs.experiments.data import DataError
 from lbrs.experiments.records import (
     PROFILES,
     Record,
-    find_project,
     published,
     record_name,
     recorded,
+    records_folder,
     versions,
 )
 from lbrs.experiments.sources import commit, sources_hash
@@ -68,7 +68,7 @@ def run(
     device: str = "auto",
     folder: Path | None = None,
 ) -> Record:
-    """Compute an experiment and write its record to `folder` (the project's _build/records).
+    """Compute an experiment and write its record to `folder`.
 
     A record that is there already, of the same choices, code, versions and kind of device, is
     taken as it is. Each finished stage is kept until the record is written: a run that was stopped
@@ -81,7 +81,7 @@ def run(
         profile: "quick" or "paper".
         seed: of every random choice, >= 0.
         device: "cpu", "cuda", or "auto", which takes a GPU if there is one.
-        folder: where the record goes.
+        folder: where the record goes; the project's _build/records by default.
 
     Raises:
         ValueError: for an unknown profile or device.
@@ -92,7 +92,7 @@ def run(
         raise ValueError(f"profile must be one of {names}, got {profile!r}")
     integer("seed", seed, low=0)
     place = pick_device(device)
-    folder = Path(folder) if folder else find_project() / "_build" / "records"
+    folder = Path(folder) if folder else records_folder()
     known = recorded(folder / record_name(run, profile, seed), asdict(config), place.type)
     return known or _computed(config, run, profile, seed, place, folder)
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from lbrs.experiments.records import PROFILES
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""The environment of a process that computes beside others."""
+
 OUTCOME = "application/vnd.lbrs.outcome+json"
 
 

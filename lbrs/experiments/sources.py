@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def used_by(code: str) -> set[str]:
     """
     known = modules()
     found: set[str] = set()
-    todo = set(_imported(ast.parse(code), known))
+    todo = _imported(code.encode(), known)
     while todo:
         name = todo.pop()
         if name not in found:
@@ -82,19 +82,27 @@ def _reached(name: str, known: dict[str, Path]) -> set[str]:
         return {one for one in _computing() if not one.startswith("lbrs.experiments")}
     if known[name].name == "__init__.py":
         return {one for one in known if one.startswith(f"{name}.")}
-    return set(_imported(ast.parse(known[name].read_bytes()), known))
+    return _imported(known[name].read_bytes(), known)
 
 
-def _imported(tree: ast.AST, known: dict[str, Path]) -> Iterator[str]:
-    """The modules of lbrs that are imported, or named in a text, anywhere in `tree`."""
-    for node in ast.walk(tree):
+def _imported(source: bytes, known: dict[str, Path]) -> set[str]:
+    """The modules of lbrs that `source` imports or names, anywhere."""
+    names = (name if name in known else home for name, home in _mentioned(source))
+    return {name for name in names if name in known}
+
+
+@cache
+def _mentioned(source: bytes) -> frozenset[tuple[str, str]]:
+    """All names that may be those of a module, each with the one that it else is in."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module in known:
-            names = (f"{node.module}.{alias.name}" for alias in node.names)
-            yield from (name if name in known else str(node.module) for name in names)
-        elif isinstance(node, ast.Constant) and node.value in known and node.value != "lbrs":
-            yield str(node.value)
+            found |= {(alias.name, "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {(f"{node.module}.{alias.name}", node.module) for alias in node.names}
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("lbrs."):
+            found.add((str(node.value), ""))
+    return frozenset(found)
 
 
 class _Silent(ast.NodeTransformer):

@@ -19,9 +19,6 @@ from lbrs.experiments.records import versions
 from lbrs.experiments.sources import sources_hash
 from lbrs.paths import Steps
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""The environment of a process that computes beside others."""
-
 Results = dict[str, Any]
 """What a stage or an experiment found: plain data, as a record keeps it."""
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from lbrs._files import write_text
 from lbrs.experiments.plan import Task
 from lbrs.experiments.records import Record, recorded, versions
+from lbrs.experiments.runs import ONE_THREAD
 from lbrs.experiments.sources import sources_hash
-from lbrs.experiments.stages import ONE_THREAD
 
 if TYPE_CHECKING:
     from distributed import Client, Future

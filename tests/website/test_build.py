@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from lbrs.experiments import runs
 from lbrs.experiments.runs import BookError, Ending, Run
-from lbrs.website import build
+from lbrs.website import build, jobs, notebooks
 
 FRONT = """---
 jupytext: {text_representation: {extension: .md, format_name: myst}}
@@ -51,7 +51,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def execute(project: Path, profile: str = "quick", seed: int = 0) -> Ending:
-    return build.execute(project, runs.load_runs(project)["tiny"], profile, seed, "cpu")
+    return notebooks.perform(
+        jobs.job_of(project, runs.load_runs(project)["tiny"], profile, seed, "cpu")
+    )
 
 
 def staged(project: Path) -> Path:
@@ -60,7 +62,7 @@ def staged(project: Path) -> Path:
 
 def pretend(project: Path, rerun: bool = True, **given) -> None:
     """Stage what an execution of `tiny` at its present state would stage, without a kernel."""
-    job = build.job_of(
+    job = jobs.job_of(
         project,
         runs.load_runs(project)["tiny"],
         **({"profile": "quick", "seed": 0, "device": "auto"} | given),
@@ -239,7 +241,7 @@ def test_an_outcome_that_says_too_little_is_an_error(told, complaint):
 def test_two_executions_give_the_same_bytes_and_are_not_stale(project):
     assert execute(project, seed=5) == Ending("tiny", True, "")
     first = staged(project).read_bytes()
-    assert not build.stale(project)
+    assert not jobs.stale(project)
     staged(project).unlink()
     execute(project, seed=5)
     assert staged(project).read_bytes() == first
@@ -262,13 +264,13 @@ def test_two_executions_give_the_same_bytes_and_are_not_stale(project):
 
 def test_what_an_execution_depends_on_makes_it_stale(project, monkeypatch):
     pretend(project)
-    assert not build.stale(project)
+    assert not jobs.stale(project)
     for change in (
         lambda: (project / "notebooks/tiny.md").write_text(text(last="print(points + 1)")),
         lambda: (project / "notebooks/runs.yml").write_text(
             "tiny: {source: tiny.md, profiles: {quick: {points: 9}, paper: {}}}"
         ),
-        lambda: monkeypatch.setattr(build, "sources_hash", lambda: "other"),
+        lambda: monkeypatch.setattr(jobs, "sources_hash", lambda: "other"),
         lambda: (
             (project / "book/records").mkdir(),
             (project / "book/records/tiny-paper-0.json").write_text("{}"),
@@ -277,13 +279,13 @@ def test_what_an_execution_depends_on_makes_it_stale(project, monkeypatch):
         lambda: staged(project).unlink(),
     ):
         change()
-        assert [job.name for job in build.stale(project)] == ["tiny"]
+        assert [job.name for job in jobs.stale(project)] == ["tiny"]
         pretend(project)
-        assert not build.stale(project)
+        assert not jobs.stale(project)
 
 
 def test_a_stale_run_is_asked_for_as_it_was_executed_last(project):
-    (job,) = build.stale(project)
+    (job,) = jobs.stale(project)
     assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == (
         "quick",
         0,
@@ -291,7 +293,7 @@ def test_a_stale_run_is_asked_for_as_it_was_executed_last(project):
     )
     pretend(project, profile="paper", seed=7, device="cpu")
     (project / "notebooks/tiny.md").write_text(text(last="points"))
-    (job,) = build.stale(project)
+    (job,) = jobs.stale(project)
     assert (job.parameters["profile"], job.parameters["seed"], job.parameters["device"]) == (
         "paper",
         7,
@@ -301,7 +303,7 @@ def test_a_stale_run_is_asked_for_as_it_was_executed_last(project):
 
 def test_a_run_that_showed_the_published_record_is_asked_for_again(project):
     pretend(project, rerun=False)
-    assert [job.name for job in build.stale(project)] == ["tiny"]
+    assert [job.name for job in jobs.stale(project)] == ["tiny"]
 
 
 @pytest.mark.parametrize(
@@ -341,7 +343,7 @@ def test_a_failure_says_why_and_leaves_the_staged_notebook_as_it_was(
     before = staged(project).read_bytes()
     (project / "notebooks/tiny.md").write_text(notebook)
     if "sleep" in notebook:
-        monkeypatch.setitem(build.TIMEOUT, "quick", 2)
+        monkeypatch.setitem(jobs.TIMEOUT, "quick", 2)
     with pytest.raises(error) as failure:
         execute(project)
     assert why in str(failure.value).splitlines()[-1]
@@ -367,7 +369,7 @@ def test_a_kernel_can_find_the_terminal_and_draws_inline(monkeypatch, terminal):
     monkeypatch.setattr(os, "ttyname", lambda handle: terminal)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("LBRS_PROGRESS", "left over")
-    with build._kernel_environment():
+    with notebooks._kernel_environment():
         assert os.environ.get("LBRS_PROGRESS") == terminal
         assert os.environ["MPLBACKEND"] == "module://matplotlib_inline.backend_inline"
     assert (os.environ["LBRS_PROGRESS"], os.environ["MPLBACKEND"]) == ("left over", "Agg")
@@ -399,9 +401,9 @@ def test_a_chapter_is_executed_without_parameters_and_staged_at_its_place(projec
         FRONT + "\n# Linear\n\n```{code-cell} ipython3\n1 + 1\n```\n"
     )
     pretend(project)
-    (job,) = build.stale(project)
-    assert (job.name, build.perform(job)) == ("book/theory/linear", None)
-    assert not build.stale(project)
+    (job,) = jobs.stale(project)
+    assert (job.name, notebooks.perform(job)) == ("book/theory/linear", None)
+    assert not jobs.stale(project)
     build.stage(project)
     assert job.target == project / "_build/source/book/theory/linear.ipynb"
     assert not job.target.with_suffix(".md").exists()
