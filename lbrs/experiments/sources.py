@@ -42,7 +42,7 @@ def used_by(code: str) -> set[str]:
     """The modules of lbrs that `code` imports, and all that these import, wherever they do it.
 
     A module may also be named as a text, for `import_module`. Who imports lbrs itself may use the
-    whole library. The packages around a module run with it, but import nothing.
+    whole library.
     """
     known = modules()
     found: set[str] = set()
@@ -52,8 +52,7 @@ def used_by(code: str) -> set[str]:
         if name not in found:
             found.add(name)
             todo |= _reached(name, known)
-    around = {name.rsplit(".", depth)[0] for name in found for depth in range(name.count(".") + 1)}
-    return found | around
+    return found.union(*map(_around, found))
 
 
 def commit() -> str:
@@ -73,16 +72,26 @@ def _git(*arguments: str) -> str:
 
 def _computing() -> set[str]:
     """The modules of the library and of the experiments."""
-    return {name for name in modules() if (name.split(".") + [""])[1] not in READERS}
+    return {name for name in modules() if _room(name) not in READERS}
+
+
+def _room(name: str) -> str:
+    return (name.split(".") + [""])[1]
 
 
 def _reached(name: str, known: dict[str, Path]) -> set[str]:
-    """What the module `name` may use."""
+    """What the module `name` may use, and the packages around it, which run before it."""
     if name == "lbrs":
-        return {one for one in _computing() if not one.startswith("lbrs.experiments")}
+        return {one for one in known if _room(one) not in ("experiments", *READERS)}
     if known[name].name == "__init__.py":
         return {one for one in known if one.startswith(f"{name}.")}
-    return _imported(known[name].read_bytes(), known)
+    running = (known[one].read_bytes() for one in (name, *_around(name)))
+    return set[str]().union(*(_imported(source, known) for source in running))
+
+
+def _around(name: str) -> set[str]:
+    """The packages that the module `name` lies in."""
+    return {name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)}
 
 
 def _imported(source: bytes, known: dict[str, Path]) -> set[str]:
@@ -91,27 +100,43 @@ def _imported(source: bytes, known: dict[str, Path]) -> set[str]:
     return {name for name in names if name in known}
 
 
+def _home(module: str, name: str) -> str:
+    """Where `name` is, if it is no module; what is private of lbrs itself leads nowhere."""
+    return "" if module == "lbrs" and name.startswith("_") else module
+
+
 @cache
 def _mentioned(source: bytes) -> frozenset[tuple[str, str]]:
     """All names that may be those of a module, each with the one that it else is in."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_tree(source)):
         if isinstance(node, ast.Import):
             found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {(f"{node.module}.{alias.name}", node.module) for alias in node.names}
+            names = [alias.name for alias in node.names]
+            found |= {(f"{node.module}.{name}", _home(node.module, name)) for name in names}
         elif isinstance(node, ast.Constant) and str(node.value).startswith("lbrs."):
             found.add((str(node.value), ""))
     return frozenset(found)
 
 
 class _Silent(ast.NodeTransformer):
-    """Takes out all statements that are nothing but a constant, as docstrings are."""
+    """Takes out what does nothing: statements that are but a constant, as docstrings are, and what
+    only type checkers read."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         return None if isinstance(node.value, ast.Constant) else node
 
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        checked = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if checked else self.generic_visit(node)
+
+
+def _tree(source: bytes) -> ast.AST:
+    tree: ast.AST = _Silent().visit(ast.parse(source))
+    return tree
+
 
 @cache
 def _code(source: bytes) -> bytes:
-    return ast.dump(_Silent().visit(ast.parse(source))).encode()
+    return ast.dump(_tree(source)).encode()

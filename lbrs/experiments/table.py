@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-from lbrs.experiments.certified import certified
 from lbrs.experiments.configs import (
     CertifiedConfig,
     Config,
@@ -11,12 +12,11 @@ from lbrs.experiments.configs import (
     SensitivityConfig,
     SpiralConfig,
 )
-from lbrs.experiments.data import BinaryTask
-from lbrs.experiments.images import images
 from lbrs.experiments.records import Record
-from lbrs.experiments.sensitivity import sensitivity
-from lbrs.experiments.spiral import spiral
-from lbrs.experiments.stages import Results
+
+if TYPE_CHECKING:
+    from lbrs.experiments.data import BinaryTask
+    from lbrs.experiments.stages import Results
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,32 @@ class Experiment:
     Attributes:
         config: the class of its choices.
         notebook: its text notebook, below notebooks/.
-        compute: what it does, given the choices, the seed, the device and the stages.
+        function: what it does, as module:function below lbrs.experiments. It is looked up when
+            needed, so that who only tells of an experiment does not depend on its computation.
         page: the module of lbrs.pages that tells what came out.
     """
 
     config: type[Config]
     notebook: str
-    compute: Callable[..., tuple[BinaryTask, Results]]
+    function: str
     page: str
+
+    @property
+    def compute(self) -> "Callable[..., tuple[BinaryTask, Results]]":
+        """The function: of the choices, the seed, the device and the stages."""
+        found: Callable[..., tuple[BinaryTask, Results]] = resolve_name(
+            f"lbrs.experiments.{self.function}"
+        )
+        return found
 
 
 EXPERIMENTS = {
-    "spiral": Experiment(SpiralConfig, "spiral.md", spiral, "spiral"),
-    "images": Experiment(ImagesConfig, "images.md", images, "images"),
-    "certified": Experiment(CertifiedConfig, "certified.md", certified, "certified"),
-    "sensitivity": Experiment(SensitivityConfig, "sensitivity.md", sensitivity, "sensitivity"),
+    "spiral": Experiment(SpiralConfig, "spiral.md", "spiral:spiral", "spiral"),
+    "images": Experiment(ImagesConfig, "images.md", "images:images", "images"),
+    "certified": Experiment(CertifiedConfig, "certified.md", "certified:certified", "certified"),
+    "sensitivity": Experiment(
+        SensitivityConfig, "sensitivity.md", "sensitivity:sensitivity", "sensitivity"
+    ),
 }
 """The experiments by the kind that a record says it is."""
 
