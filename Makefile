@@ -26,12 +26,10 @@ help:
 	@echo 'make clean      remove _build (keeps .venv and the data)'
 
 book: setup
-	$(BIN)/lbrs run --profile quick --seed $(SEED)
-	$(BIN)/lbrs build
+	$(BIN)/lbrs build --profile quick --seed $(SEED)
 
 reproduce: setup
-	$(BIN)/lbrs run --profile paper --seed $(SEED)
-	$(BIN)/lbrs build
+	$(BIN)/lbrs build --profile paper --seed $(SEED)
 
 check: lint
 	$(PYTEST) -m 'not slow and not site and not images'
@@ -44,8 +42,8 @@ lint: setup
 test: setup
 	$(BIN)/lbrs build
 	$(PYTEST)
-	$(PYTEST) --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 1800 \
-	  --nbval-sanitize-with tests/nbval.cfg _build/source
+	LBRS_RECORDS=$$(mktemp -d)/records $(PYTEST) --dist loadscope --nbval --nbval-current-env \
+	  --nbval-cell-timeout 1800 --nbval-sanitize-with tests/nbval.cfg _build/source
 
 benchmark: setup
 	mkdir -p _build

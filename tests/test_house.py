@@ -31,12 +31,12 @@ LONG_MODULES = {
     for name in (
         *("exact/cells", "montecarlo"),
         *("proofs/sharper", "scores/admission", "scores/base", "scores/kinks"),
-        *("scores/operations", "website/build"),
+        "scores/operations",
     )
 }
 """Modules that still have more than 300 lines; the list only shrinks."""
 
-LONG_FUNCTIONS = {f"lbrs/{name}.py" for name in (*("cli", "exact/cells", "scores/gaussian"),)}
+LONG_FUNCTIONS = {f"lbrs/{name}.py" for name in (*("exact/cells", "scores/gaussian"),)}
 """Modules with functions that still have more than 40 lines; the list only shrinks."""
 
 LATER: list[set[str]] = []
