@@ -22,9 +22,14 @@ from lbrs import (
     MulticlassLocallyBiased,
     NearestNeighborOracle,
     Norm,
+    NormalSmoothing,
+    Score,
 )
+from lbrs.certificates import round_down, theorem1
+from lbrs.curvature import gradient_lipschitz, layers
 from lbrs.layers import spectra
 from lbrs.layers.chains import lipschitz_constant
+from lbrs.montecarlo import ConfidenceSequence
 from lbrs.rounding import CHOICE, EPS, lipschitz_allowance
 from lbrs.scores.base import Linearization
 from lbrs.scores.gaussian import SPREAD, slope_interval
@@ -226,6 +231,18 @@ def test_the_constant_of_a_chain_is_not_below_the_product_in_fractions(norm, dua
         assert Fraction(lipschitz_constant(network, (5,), norm)) >= dual(exact_product(network))
 
 
+def test_the_constant_of_one_layer_is_not_below_its_sum_in_fractions():
+    """In l1 the largest entry of H = sum_k c_k s''(z_k) w_k w_k^T, which lies on the diagonal."""
+    torch.manual_seed(0)
+    for _ in range(30):
+        network = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+        bend = Fraction(layers(network, (4,))[0].unit.bend)
+        c = [abs(Fraction(v)) * bend for v in network[2].weight[0].tolist()]
+        columns = [[Fraction(v) ** 2 for v in column] for column in network[0].weight.T.tolist()]
+        largest = max(sum(k * s for k, s in zip(c, column, strict=True)) for column in columns)
+        assert Fraction(gradient_lipschitz(network, (4,), L1)) >= largest
+
+
 def test_an_eigenvalue_is_not_below_the_largest_whatever_a_factorisation_accepts(rng, monkeypatch):
     """The worst that Higham (2002), Theorem 10.3, allows, in the arithmetic of 21 bits."""
     n = 6
@@ -245,3 +262,16 @@ def test_an_eigenvalue_is_not_below_the_largest_whatever_a_factorisation_accepts
         W = rng.normal(size=(n, 2)) @ rng.normal(size=(2, 9))
         largest = np.linalg.eigvalsh(W @ W.T)[-1]
         assert largest <= spectra.largest_eigenvalue(W, np.ones(n)) <= largest * (1 + 1e-3)
+
+
+def test_normal_smoothing_spends_the_error_that_its_confidence_leaves():
+    def model():
+        generator = torch.Generator().manual_seed(0)
+        return NormalSmoothing(Score(lambda x: x[:, 0].tanh()), 0.5, 500, generator)
+
+    x = torch.tensor([[0.4]], dtype=torch.float64)
+    sequence, seen = ConfidenceSequence(1, 1 - 0.99), model()
+    for m in seen._rounds():
+        sequence.update((seen._draw(x, m) + 1) / 2)
+    expected = round_down(theorem1(sequence.lower, 0.5))
+    assert torch.equal(model().certify(x, 0.99).radius, expected) and expected > 0
