@@ -161,6 +161,27 @@ FORMULAS = [
         "test_certificates.py",
     ),
     Mutation(
+        "the domain: radii end at its far border",
+        "Score.within_domain",
+        "self.domain - ",
+        "self.domain + ",
+        "test_curvature.py::test_points_beyond_the_domain_are_an_error_and_radii_end_at_its_border",
+    ),
+    Mutation(
+        "a Lipschitz score: twice its constant as slope",
+        "LipschitzScore.linearize",
+        "self.lipschitz",
+        "2 * self.lipschitz",
+        "scores/test_lipschitz.py",
+    ),
+    Mutation(
+        "kinks: softplus with any threshold",
+        "Rules.on_softplus",
+        "threshold >= THRESHOLD and",
+        "",
+        "scores/test_admission.py",
+    ),
+    Mutation(
         "the probability margin: tanh z for tanh z/2",
         "ProbabilityMargin.value_and_gradient",
         "(logit / 2).tanh(), gradient",
@@ -318,6 +339,13 @@ ALLOWANCES = [
         "test_rounding.py::test_no_error_that_is_allowed_breaks_a_smooth_certificate[0.05]",
     ),
     Mutation(
+        "Theorem E': an exact length of the gradient",
+        "smooth.sharp_radius",
+        "(1 + share) * 2 * local.norm.dual.rounding(local.x[:1].numel() or 1) + share",
+        "share",
+        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_certificate[Slanted-sharp-l2]",
+    ),
+    Mutation(
         "slopes: the computed one for the lowest",
         "rounding.slopes",
         "(slope - share) / (1 + share)",
@@ -373,14 +401,14 @@ ALLOWANCES = [
         "rounding.affine_scores",
         "d + 1.5",
         "d / 2",
-        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_linear_certificate[sharp-l1]",
+        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_certificate[Erring-sharp-l1]",
     ),
     Mutation(
         "an affine score: errors that do not grow",
         "rounding.affine_slope",
         "d + 4",
         "0",
-        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_linear_certificate[sharp-l1]",
+        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_certificate[Erring-sharp-l1]",
     ),
     Mutation(
         "an affine score: underflow costs nothing",
@@ -395,7 +423,7 @@ ALLOWANCES = [
         "LinearScore.share",
         "return 2",
         "return 0",
-        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_linear_certificate[sharp-l2]",
+        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_certificate[Erring-sharp-l2]",
     ),
     Mutation(
         "classes: without their errors",
