@@ -19,8 +19,6 @@ from lbrs import (
     Score,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ALPHAS = [0.0, 0.3, 2.0]
 KINDS = ["linear", "softplus", "tanh", "sin", "margin"]
 DIMENSIONS = [1, 2, 3, 6]

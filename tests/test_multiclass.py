@@ -25,8 +25,6 @@ from lbrs import (
 )
 from lbrs.certificates import theorem_h, theorem_m
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ALPHAS = [0.0, 0.4, 3.0]
 
 
@@ -179,12 +177,13 @@ def test_neighbour_radii_are_the_formula(task, norm):
                 ] <= expected * (1 + 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("C", [2, 5])
 def test_no_attack_breaks_a_certificate(task, rng, norm, alpha, C):
     positive = 0
     for linear, single in product((False, True), (False, True)):
-        points, labels, x = task(3 * C, C, 3, 20)
+        points, labels, x = task(3 * C, C, 3, 8)
         function, pairs = pieces(rng, C, 3, norm)
         if linear:
             model = affine(rng.normal(size=(C, 3)), rng.normal(size=C), points, labels, alpha, norm)
@@ -200,7 +199,7 @@ def test_no_attack_breaks_a_certificate(task, rng, norm, alpha, C):
         result = verify(model, x, certificate, probes=4, generator=torch.Generator().manual_seed(0))
         assert result.holds and torch.isfinite(result.distance).any()
         positive += int((certificate.radius > 1e-3).sum())
-    assert positive > 30
+    assert positive > 12
 
 
 def test_an_understated_constant_is_found_by_the_attack(task, rng):

@@ -128,6 +128,7 @@ def assert_imported_from(folder: Path, output: str) -> None:
     assert all(folder / "lbrs" in path.parents for path in found), found
 
 
+@pytest.mark.slow
 def test_the_package_as_it_is_passes_the_tests_of_the_table(tmp_path):
     folder = copied(tmp_path)
     result = check(folder, *sorted({mutation.test for mutation in MUTATIONS}))
@@ -135,6 +136,7 @@ def test_the_package_as_it_is_passes_the_tests_of_the_table(tmp_path):
     assert_imported_from(folder, result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.what)
 def test_a_wrong_formula_is_noticed(tmp_path, mutation):
     folder = copied(tmp_path)

@@ -86,8 +86,10 @@ def test_the_radius_path_is_the_average_radius_at_every_alpha(problem, rng, weig
     path = radius_path(
         local.crossing, agrees, neighbor, *((before, after) if weighted else ()), bound=bound
     )
-    for alpha in alphas(problem, rng)[:-1].tolist()[::3]:
-        radius = LocallyBiased(score, oracle, alpha, norm).certify(x, bound).radius
+    lengths = alphas(problem, rng)[:-1].tolist()[::3]
+    certificates = LocallyBiased(score, oracle, 0.0, norm).certify_path(x, lengths, bound)
+    for alpha, certificate in zip(lengths, certificates, strict=True):
+        radius = certificate.radius
         weight = torch.where(~agrees & (alpha > local.crossing), after, before)
         assert path(alpha).item() == pytest.approx(
             (radius * weight).mean().item(), rel=1e-9, abs=1e-9

@@ -25,8 +25,6 @@ from lbrs import (
 from lbrs.rounding import affine_scores, general_score, least, lipschitz_allowance, slopes
 from lbrs.scores.base import Linearization, sign
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SHARES = [1e-10, 1e-4, 0.05, 0.5]
 
 

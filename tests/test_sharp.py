@@ -228,10 +228,11 @@ def rounding_attack(score, oracle, x, radius, dtype, rng, tries=100):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_no_rounding_attack_succeeds_while_the_naive_radius_falls(dtype, rng):
     naive_falls = sharp_falls = paper_falls = 0
-    for _ in range(100):
+    for _ in range(40):
         d = int(rng.integers(2, 12))
         score = LinearScore(rng.normal(size=d), rng.normal())
         oracle = NearestNeighborOracle(np.zeros((1, d)), [1])
@@ -251,7 +252,7 @@ def test_no_rounding_attack_succeeds_while_the_naive_radius_falls(dtype, rng):
         sharp_falls += int(rounding_attack(score, oracle, x, sharp, dtype, rng, 50).sum())
         paper_falls += int(rounding_attack(score, oracle, x, paper, dtype, rng, 50).sum())
     assert sharp_falls == paper_falls == 0
-    assert naive_falls > (5_000 if dtype == torch.float64 else 4_000)
+    assert naive_falls > (1_800 if dtype == torch.float64 else 1_500)
 
 
 @pytest.mark.parametrize("attacked", [L1, L2, LINF], ids=str)

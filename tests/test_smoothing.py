@@ -24,8 +24,6 @@ from lbrs import (
 )
 from lbrs.scores.base import sign
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ALPHAS = [0.0, 0.3, 2.0, 50.0]
 KINDS = ["linear", "softplus", "tanh", "sin", "margin"]
 

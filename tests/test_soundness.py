@@ -10,7 +10,7 @@ import torch
 from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, Norm, Score
 from lbrs.certificates import theorem1
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.slow
 
 POINTS = 8_000
 TITLES = [

@@ -20,14 +20,13 @@ from lbrs import (
     verify,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "softplus", "tanh", "sin"])
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 3.0])
 @pytest.mark.parametrize("bound", ["paper", "sharp"])
 def test_true_certificates_hold(draw, rng, ridge_score, norm, kind, alpha, bound):
-    points, labels, x = draw(9, 3, 40)
+    points, labels, x = draw(9, 3, 12)
     score = LinearScore(rng.normal(size=3), 0.2) if kind == "linear" else ridge_score(kind, 3, norm)
     model = LocallyBiased(score, NearestNeighborOracle(points, labels), alpha, norm)
     certificate = model.certify(x, bound=bound)

@@ -218,6 +218,7 @@ def test_a_sweep_makes_the_choices_of_the_notebooks():
                     ), (run.name, name)
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_agree_and_nothing_is_computed_twice(
     tasks, undisturbed, tmp_path, monkeypatch
 ):
@@ -232,6 +233,7 @@ def test_one_worker_and_two_agree_and_nothing_is_computed_twice(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -307,6 +309,7 @@ def kill_a_busy_worker(address: str, scratch: Path, killed: list[int]) -> None:
         killed.append(processes[busy[0]])
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_at_most_its_task(runs, undisturbed, tmp_path):
     from distributed import Client, LocalCluster
 
@@ -350,6 +353,7 @@ def command(project: Path, *arguments: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_stopped_sweep_continues_and_ends_with_the_same_records(
     project, undisturbed, tmp_path, how
@@ -376,6 +380,7 @@ def test_a_stopped_sweep_continues_and_ends_with_the_same_records(
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
 
 
+@pytest.mark.slow
 def test_a_failed_task_is_told_with_its_reason_and_the_others_go_on(project, tmp_path, monkeypatch):
     corrupt = tmp_path / "data/MNIST/raw/train-images-idx3-ubyte"
     corrupt.parent.mkdir(parents=True)

@@ -384,6 +384,7 @@ def test_memory_is_bounded_by_the_chunks(draw, norm, monkeypatch):
     assert seen.numel <= 6000
 
 
+@pytest.mark.slow
 def test_sixty_thousand_images_never_make_a_square_matrix():
     points = torch.zeros(60_000, 784, dtype=torch.float64)
     points[:, 0], points[:, 1] = torch.arange(60_000) % 250, torch.arange(60_000) // 250

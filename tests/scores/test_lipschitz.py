@@ -54,11 +54,12 @@ def test_alpha_zero_gives_the_score_over_its_constant(rng, norm):
     assert (certificate.radius <= score.value(x).abs() / score.lipschitz).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_no_attack_breaks_a_kinked_score(draw, rng, norm, alpha):
     positive = 0
     for d in (1, 2, 4):
-        points, labels, x = draw(7, d, 40)
+        points, labels, x = draw(7, d, 14)
         model = LocallyBiased(
             kinked(rng, d, norm), NearestNeighborOracle(2 * points, labels), alpha, norm
         )
@@ -68,7 +69,7 @@ def test_no_attack_breaks_a_kinked_score(draw, rng, norm, alpha):
         assert verify(
             model, x, certificate, probes=12, generator=torch.Generator().manual_seed(0)
         ).holds
-    assert positive > 30
+    assert positive > 10
 
 
 def test_an_understated_constant_is_found_by_the_attack(rng):
