@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lbrs._checks import number
 from lbrs.layers.chains import DOMAIN, lost, owned, rounding_errors, share
 from lbrs.layers.modules import steps
-from lbrs.layers.spectra import Array, Matrix, largest_eigenvalue, written_out
+from lbrs.layers.spectra import Array, Matrix, largest_eigenvalue, largest_form, written_out
 from lbrs.layers.steps import Map, Unit, Weighted
 from lbrs.norms import L1, L2, LINF, Norm
 from lbrs.rounding import EPS
@@ -175,20 +175,11 @@ def _elementwise(chain: list[Layer], D: list[Array], norm: Norm) -> float:
     for layer, weights in zip(chain[:-1], D, strict=True):
         W = layer.matrix()
         J, slope = W if J is None else abs(W) @ (slope * abs(J)), layer.slope
-        total += float((weights @ J**2).max()) if norm == L1 else _corners(J, weights)
-    return float(total)
-
-
-def _corners(J: Matrix, weights: Array) -> float:
-    """A bound of sup over |u_i| <= 1 of sum_k weights_k (J u)_k^2: the sum of all entries of
-    J^T diag(weights) J, or an eigenvalue after scaling."""
-    P = J.T @ (J * weights[:, None])
-    share = np.sqrt(weights @ J**2)
-    on = share > 0
-    if not on.any():
-        return 0.0
-    scaled = J[:, on] * (1 / np.sqrt(share[on]))[None]
-    return min(float(abs(P).sum()), float(share.sum() * largest_eigenvalue(scaled, weights)))
+        if norm == L1:
+            total += (weights @ J**2).max().item()
+        else:
+            total += largest_form(J, weights)
+    return total
 
 
 def rounding(

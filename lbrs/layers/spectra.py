@@ -86,6 +86,21 @@ def largest_eigenvalue(W: Matrix | Tensor, D: Array | Tensor) -> float:
     return float(np.ldexp(value, 2 * wide + deep)) if 2 * wide + deep < 1000 else math.inf
 
 
+def largest_form(J: Matrix, D: Array) -> float:
+    """An upper bound, up to rounding, of u^T J^T diag(D) J u over all u with |u_i| <= 1, for `J`
+    (m, d) and `D` (m,) >= 0.
+
+    The smaller of the sum of all entries' sizes, and of an eigenvalue after the u_i are scaled.
+    """
+    P = J.T @ (J * D[:, None])
+    share = np.sqrt(D @ J**2)
+    on = share > 0
+    if not on.any():
+        return 0.0
+    scaled = J[:, on] * (1 / np.sqrt(share[on]))[None]
+    return min(float(abs(P).sum()), float(share.sum() * largest_eigenvalue(scaled, D)))
+
+
 def spectral_norm(W: Matrix) -> float:
     """An upper bound of the largest singular value of `W` (m, d), by `largest_eigenvalue`."""
     scaled, power = _scaled(W)

@@ -39,8 +39,6 @@ class Map:
         if isinstance(module, nn.Linear):
             return F.linear(u, weight)
         stride, padding, dilation = module.stride, module.padding, module.dilation
-        if isinstance(padding, str):
-            return F.conv2d(u, weight, None, stride, padding, dilation, module.groups)
         return F.conv2d(u, weight, None, stride, padding, dilation, module.groups)
 
     def back(self, q: Tensor) -> Tensor:
