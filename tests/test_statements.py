@@ -1,4 +1,5 @@
-"""The paper's statements that no other test holds to their word: Proposition 3, equation (2) and inequality (6)."""
+"""The paper's statements that no other test holds to their word: Proposition 3, equation (2) and
+inequality (6)."""
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle
     ids=["l2 to linf", "l1 to l2", "linf to l1"],
 )
 def test_smoothing_with_one_measure_keeps_every_lipschitz_constant(rng, threat, output):
-    """g(x) = phi(W x) with |phi'| <= 1 is L-Lipschitz for L = sup{||W d||' : ||d|| <= 1}; so is its mean over any one discrete measure (Proposition 3)."""
+    """g(x) = phi(W x) with |phi'| <= 1 is L-Lipschitz for L = sup{||W d||' : ||d|| <= 1}; so is its
+    mean over any one discrete measure (Proposition 3)."""
     W = torch.from_numpy(rng.normal(size=(4, 3)))
     corners = torch.from_numpy(np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T)
     constant = {L1: output(W.T).max(), L2: threat.dual(W).max(), LINF: output(corners @ W.T).max()}[

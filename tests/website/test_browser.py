@@ -1,4 +1,5 @@
-"""The built website in a real browser: mathematics, pictures, colours, narrow screens and search, without a network and without a complaint."""
+"""The built website in a real browser: mathematics, pictures, colours, narrow screens and search,
+without a network and without a complaint."""
 
 import functools
 import os
@@ -33,32 +34,59 @@ PROGRAMS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE, SETTLED = (
-    120_000,
-    400,
-)  # milliseconds; the second is what the theme takes to notice a new width
-STATE = """() => ({
-  raw: [...document.querySelectorAll('.math')].filter(math => !math.querySelector('mjx-container')).map(math => math.textContent.slice(0, 80)),
-  errors: [...document.querySelectorAll('mjx-merror')].map(error => error.textContent),
-  blank: [...document.querySelectorAll('article img')].filter(image => !(image.complete && image.naturalWidth)).map(image => image.src.slice(0, 200)),
-  ids: [...document.querySelectorAll('[id], a[name]')].map(element => element.id || element.name),
-  links: [...document.querySelectorAll('a[href]')].map(link => link.href),
-  unnamed: [...document.querySelectorAll('article a[href]')].filter(link => !link.textContent.trim() && !link.querySelector('img, svg, [aria-label]')
-    && !link.getAttribute('aria-label')).map(link => link.outerHTML.slice(0, 200)),
-})"""
+PATIENCE, SETTLED = 120_000, 400
+"""Milliseconds; the second is what the theme takes to notice a new width."""
+
+STATE = """() => {
+  const all = selector => [...document.querySelectorAll(selector)];
+  const unset = math => !math.querySelector('mjx-container');
+  const blank = image => !(image.complete && image.naturalWidth);
+  const unnamed = link => !link.textContent.trim() && !link.getAttribute('aria-label')
+    && !link.querySelector('img, svg, [aria-label]');
+  return {
+    raw: all('.math').filter(unset).map(math => math.textContent.slice(0, 80)),
+    errors: all('mjx-merror').map(error => error.textContent),
+    blank: all('article img').filter(blank).map(image => image.src.slice(0, 200)),
+    ids: all('[id], a[name]').map(element => element.id || element.name),
+    links: all('a[href]').map(link => link.href),
+    unnamed: all('article a[href]').filter(unnamed).map(link => link.outerHTML.slice(0, 200)),
+  };
+}"""
 LOADED = (
     """() => window.MathJax?.startup?.promise !== undefined || !document.querySelector('.math')"""
 )
-AXE = """async only => (await axe.run('article', {preload: false, resultTypes: ['violations'], rules: {region: {enabled: false}},
-  ...(only ? {runOnly: only} : {})})).violations.flatMap(found => found.nodes
-  .filter(node => found.id !== 'empty-table-header' || !document.querySelector(node.target[0]).querySelector('mjx-assistive-mml'))
-  .map(node => `${found.id}: ${node.target.join(' ')}: ${(node.any[0] ?? node.all[0] ?? node.none[0])?.message ?? ''}`))"""
-"""What axe finds in the article; it does not see that a header of mathematics has a text for screen readers, in MathML."""
+AXE = """async only => {
+  const options = {
+    preload: false, resultTypes: ['violations'], rules: {region: {enabled: false}},
+    ...(only ? {runOnly: only} : {}),
+  };
+  const told = node => (node.any[0] ?? node.all[0] ?? node.none[0])?.message ?? '';
+  const read = node => document.querySelector(node.target[0]).querySelector('mjx-assistive-mml');
+  const {violations} = await axe.run('article', options);
+  return violations.flatMap(found => found.nodes
+    .filter(node => found.id !== 'empty-table-header' || !read(node))
+    .map(node => `${found.id}: ${node.target.join(' ')}: ${told(node)}`));
+}"""
+"""What axe finds in the article; it does not see that a header of mathematics has a text for screen
+readers, in MathML."""
+
 CHANGED = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]
 """The rules of axe that can come out differently in another theme or width."""
-OVERFLOW = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [`the page is ${document.documentElement.scrollWidth} pixels wide`,
-  ...[...document.querySelectorAll('article *')].filter(element => element.getBoundingClientRect().right > innerWidth + 1)
-    .slice(0, 5).map(element => element.outerHTML.slice(0, 160))]"""
+OVERFLOW = """() => {
+  const wide = document.documentElement.scrollWidth;
+  if (wide <= innerWidth) return [];
+  const beyond = element => element.getBoundingClientRect().right > innerWidth + 1;
+  const found = [...document.querySelectorAll('article *')].filter(beyond).slice(0, 5);
+  const told = found.map(element => element.outerHTML.slice(0, 160));
+  return [`the page is ${wide} pixels wide`, ...told];
+}"""
+
+EAGER = """() => document.querySelectorAll('img[loading=lazy]')
+  .forEach(image => image.loading = 'eager')"""
+WIDTH = """() => {
+  const image = document.querySelector('figure .lbrs-frame');
+  return image.decode().then(() => image.naturalWidth);
+}"""
 
 pytestmark = pytest.mark.site
 
@@ -79,7 +107,8 @@ CONTENTS = listed(yaml.safe_load((ROOT / "_toc.yml").read_text()))
 
 @dataclass(frozen=True)
 class Seen:
-    """What one visit of a page found: `state` of STATE, what the browser complained of, and what is wrong in which look."""
+    """What one visit of a page found: `state` of STATE, what the browser complained of, and what is
+    wrong in which look."""
 
     state: dict[str, list[str]]
     complaints: list[str]
@@ -95,7 +124,8 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def missing(told: str) -> None:
-    """What a test needs is not there: a failure where everything must be (CI), else a reason to skip."""
+    """What a test needs is not there: a failure where everything must be (CI), else a reason to
+    skip."""
     pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
 
 
@@ -123,7 +153,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def opened(browser, address) -> Callable[[str], tuple[Page, list[str]]]:
-    """opened(path): a tab with that page, mathematics set, and the list to which the browser's complaints about it are added."""
+    """opened(path): a tab with that page, mathematics set, and the list to which the browser's
+    complaints about it are added."""
     context = browser.new_context(viewport=WIDE, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
 
@@ -164,14 +195,13 @@ def opened(browser, address) -> Callable[[str], tuple[Page, list[str]]]:
 
 @pytest.fixture(scope="module")
 def seen(opened) -> Callable[[str], Seen]:
-    """seen(name): what the visit of that page found; each is visited once, wide and light, then narrow in both themes."""
+    """seen(name): what the visit of that page found; each is visited once, wide and light, then
+    narrow in both themes."""
 
     @functools.cache
     def seen(name: str) -> Seen:
         page, complaints = opened(f"{name}.html")
-        page.evaluate(
-            "() => document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager')"
-        )
+        page.evaluate(EAGER)
         page.wait_for_function("() => [...document.images].every(image => image.complete)")
         page.add_style_tag(content="* { transition: none !important; animation: none !important }")
         page.evaluate(AXE_FILE_PATH.read_text())
@@ -281,12 +311,7 @@ def test_the_slider_changes_the_picture(opened):
     page.keyboard.press("End")
     last = shown()
     assert all(len(set(values)) == 3 for values in zip(first, second, last, strict=True))
-    assert (
-        page.evaluate(
-            "() => { const image = document.querySelector('figure .lbrs-frame'); return image.decode().then(() => image.naturalWidth) }"
-        )
-        > 0
-    )
+    assert page.evaluate(WIDTH) > 0
     page.keyboard.press("Home")
     assert shown() == first
     assert not complaints

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.site
 
 
 class Page(HTMLParser):
-    """What the tests ask of one page: its elements, the names that links can point to, and what lies in its article."""
+    """What the tests ask of one page: its elements, the names that links can point to, and what
+    lies in its article."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -129,37 +130,26 @@ def test_mathematics_is_set_by_the_copy_on_the_site(pages):
 
 
 def test_every_internal_link_and_picture_leads_somewhere(pages):
-    broken = []
-    for name, page in pages.items():
-        for tag, given in page.elements:
-            for key in ("href", "src"):
-                target = urlsplit(given.get(key, ""))
-                if (
-                    key not in given
-                    or target.scheme
-                    or target.netloc
-                    or not (target.path or target.fragment)
-                ):
-                    continue
-                path = (
-                    (page.path.parent / unquote(target.path)).resolve()
-                    if target.path
-                    else page.path
-                )
-                other = (
-                    pages.get(path.relative_to(SITE).as_posix())
-                    if path.is_relative_to(SITE)
-                    else None
-                )
-                lost = (
-                    target.fragment
-                    and other is not None
-                    and tag == "a"
-                    and unquote(target.fragment) not in other.names
-                )
-                if not path.is_file() or lost:
-                    broken.append(f"{name}: {given[key]}")
-    assert not broken
+    assert not [
+        f"{name}: {given[key]}"
+        for name, page in pages.items()
+        for tag, given in page.elements
+        for key in ("href", "src")
+        if key in given and leads_nowhere(pages, page, tag, given[key])
+    ]
+
+
+def leads_nowhere(pages: dict[str, Page], page: Page, tag: str, link: str) -> bool:
+    """Whether an internal link names no file, or no part of a page of the site."""
+    target = urlsplit(link)
+    if target.scheme or target.netloc or not (target.path or target.fragment):
+        return False
+    path = (page.path.parent / unquote(target.path)).resolve() if target.path else page.path
+    if not path.is_file():
+        return True
+    other = pages.get(path.relative_to(SITE).as_posix()) if path.is_relative_to(SITE) else None
+    named = other is not None and tag == "a" and target.fragment
+    return bool(named) and unquote(target.fragment) not in other.names
 
 
 @pytest.mark.parametrize("name", CONTENTS)
