@@ -123,7 +123,7 @@ def gradient_lipschitz(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
     prod_{i<l} (s' ||W_i||)^2. In l1 and linf the form D_l is taken over J_l <= W_l s' J_{l-1} in
     sizes. Each spectral norm is bounded from above, and convolutions are written out as matrices.
 
-    Source: Assumption 7 (:prf:ref:`assumption-7`).
+    Source: :prf:ref:`Assumption 7 <assumption-7>`.
 
     Parameters:
         network: an nn.Sequential as ``layers`` takes it. One hidden layer of softplus units gives
@@ -203,7 +203,7 @@ def smooth_score(
 
     Points beyond abs(x_i) <= `domain` are an error, and radii end there. The network is copied.
 
-    Source: Theorem E' (:prf:ref:`theorem-e-prime`).
+    Source: :prf:ref:`Theorem E' <theorem-e-prime>`.
 
     Parameters:
         network, shape, norm: as ``gradient_lipschitz``.
@@ -234,7 +234,7 @@ class CertifiedLoss:
     r, and both the gradient and L are penalised. Here L is estimated by a power iteration, from
     below; only ``gradient_lipschitz`` is a bound.
 
-    Source: Theorem E (:prf:ref:`theorem-e`).
+    Source: :prf:ref:`Theorem E <theorem-e>`.
 
     Parameters:
         shape: of the network's points.

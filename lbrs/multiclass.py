@@ -19,7 +19,7 @@ class MulticlassLocallyBiased:
     k(x) is the class of the nearest reference point. With two classes this is Theorem H for
     h_1 - h_0. Of equal biased scores the first class is predicted, with radius 0.
 
-    Source: Theorem M (:prf:ref:`theorem-m`).
+    Source: :prf:ref:`Theorem M <theorem-m>`.
 
     Parameters:
         score: the scores h, ``ClassScores`` or ``AffineScores``.
@@ -74,7 +74,7 @@ class MulticlassLocallyBiased:
         return self._biased(x)[1]
 
     def certify(self, x: ArrayLike) -> Certificate:
-        """Theorem M (:prf:ref:`theorem-m`): f^mu is constant on the open ``norm`` ball of the
+        """:prf:ref:`Theorem M <theorem-m>`: f^mu is constant on the open ``norm`` ball of the
         radius around each point of `x` (n, *shape), as computed in floating point."""
         x = batch("x", x, self.oracle.shape)
         label = self.oracle.label(x).to(self.base.device)

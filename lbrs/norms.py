@@ -53,7 +53,7 @@ class Norm:
 
     @property
     def dual(self) -> "Norm":
-        r"""The dual norm, which is lq with 1/p + 1/q = 1 (:prf:ref:`lemma-0`).
+        r"""The dual norm, which is lq with 1/p + 1/q = 1 (:prf:ref:`Lemma 0 <lemma-0>`).
 
         .. math:: \|y\|_* = \sup\{x^\top y : \|x\| \le 1\}
         """

@@ -91,18 +91,18 @@ class LocallyBiased:
         """A certificate: f^mu is constant on the open ``norm`` ball of the radius around each
         point.
 
-        - ``"sharp"``: Theorem B (:prf:ref:`theorem-b`) for a ``LinearScore``, H
-          (:prf:ref:`theorem-h`) for a ``LipschitzScore`` or ``CohenScore``, E' and G
-          (:prf:ref:`theorem-e-prime`, :prf:ref:`theorem-g`) for a ``GaussianScore``, else E', with
-          the neighbour term of Theorem A (:prf:ref:`theorem-a`; K, :prf:ref:`theorem-k`, for a
-          k-NN oracle). The base classifier's own radius at alpha = 0. It holds for f^mu as computed
-          in floating point: for a ``LinearScore`` all rounding errors are bounded, for another
-          score those of g and its gradient are taken to be at most its ``rounding``. For a
-          ``LinearScore`` it is never below the paper's radius, for another score not but for this
-          allowance.
-        - ``"paper"``: Theorem 6 (:prf:ref:`theorem-6`) for a ``LinearScore``, safe from rounding in
-          the same way; else Theorem 8 (:prf:ref:`theorem-8`), in plain floating-point arithmetic.
-        - ``"exact"``: Theorem C (:prf:ref:`theorem-c`), for a ``LinearScore`` and a 1-NN oracle in
+        - ``"sharp"``: :prf:ref:`Theorem B <theorem-b>` for a ``LinearScore``,
+          :prf:ref:`H <theorem-h>` for a ``LipschitzScore`` or ``CohenScore``,
+          :prf:ref:`E' <theorem-e-prime>` and :prf:ref:`G <theorem-g>` for a ``GaussianScore``, else
+          E', with the neighbour term of :prf:ref:`Theorem A <theorem-a>`, or of
+          :prf:ref:`Theorem K <theorem-k>` for a k-NN oracle. The base classifier's own radius at
+          alpha = 0. It holds for f^mu as computed in floating point: for a ``LinearScore`` all
+          rounding errors are bounded, for another score those of g and its gradient are taken to be
+          at most its ``rounding``. For a ``LinearScore`` it is never below the paper's radius, for
+          another score not but for this allowance.
+        - ``"paper"``: :prf:ref:`Theorem 6 <theorem-6>` for a ``LinearScore``, safe from rounding in
+          the same way; else :prf:ref:`Theorem 8 <theorem-8>`, in plain floating-point arithmetic.
+        - ``"exact"``: :prf:ref:`Theorem C <theorem-c>`, for a ``LinearScore`` and a 1-NN oracle in
           l1, l2 or linf: no larger radius is true, but for rounding, where a nearest polyhedron has
           interior (else it is a lower bound). It solves optimisation problems, point by point.
           ``lbrs.exact.cells.exact_radii`` gives the witnesses too.

@@ -21,23 +21,34 @@ def pgd(
     start: torch.Generator | None = None,
     chunk: int = 1024,
 ) -> Tensor:
-    """Projected gradient descent on y z(x), the way to the other class, inside
+    r"""Projected gradient descent on y z(x), the way to the other class, inside
     {z : ||z - x|| <= radius} and the box [0, 1]^d.
+
+    .. math::
+
+       x^{(i+1)} = \Pi\big(x^{(i)} - \eta\, y\, m(\nabla z(x^{(i)}))\big), \qquad \|m(v)\| = 1
 
     The logistic loss log(1 + exp(-y z)) has the same normalised gradient as -y z, without
     underflow, so that these are the steps of the attack of Madry et al. (2018) on the logistic
-    loss. Each of its steps has length `step` * radius / steps. It starts at x, or, given a
-    generator on the device of x as `start`, at a random point of the ball (in linf uniform, in l2
-    of uniform direction and length), moved into the box.
+    loss.
 
-    Parameters
-    ----------
-    logit: maps (n, *shape) to the attacked network's logit (n,) or (n, 1), on the device of x.
-    x: (n, *shape) pixels in [0, 1]; y: (n,) in {-1, +1}; radius: >= 0, in the units of x; norm: L2
-        or LINF; chunk: most points attacked at once.
+    Parameters:
+        logit: maps (n, *shape) to the attacked network's logit (n,) or (n, 1), on the device of x.
+        x: pixels (n, *shape) in [0, 1].
+        y: (n,) in {-1, +1}.
+        radius: >= 0, in the units of x.
+        norm: L2 or LINF.
+        steps: how many.
+        step: each has length `step` * radius / steps.
+        start: None to start at x; a generator on the device of x, to start at a random point of the
+            ball (in linf uniform, in l2 of uniform direction and length), moved into the box.
+        chunk: most points attacked at once.
 
-    Returns (n, *shape) in the type and on the device of x. Raises ValueError or TypeError that
-    names the argument.
+    Returns:
+        (n, *shape) in the type and on the device of x.
+
+    Raises:
+        ValueError, TypeError: naming the argument.
     """
     y = labels("y", y, len(batch("x", x)))
     radius, steps = number("radius", radius, low=0), integer("steps", steps, low=1)

@@ -30,7 +30,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Where its record goes, without `.json`: as `lbrs run` names it, in a sub-folder such as
+        """Where its record goes, without `.json`, as `lbrs run` names it, in a sub-folder such as
         `epochs=3,noise=0.5` for choices of its own."""
         file = record_name(self.run, self.profile, self.seed).removesuffix(".json")
         return f"{_folder_name(self.choices)}/{file}" if self.choices else file

@@ -158,7 +158,7 @@ def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Nor
     weights' sizes multiplied from the last layer to the first; the second is never larger in l1 and
     linf. Spectral norms are proved by ``lbrs.layers.spectra``.
 
-    Source: Theorem H (:prf:ref:`theorem-h`).
+    Source: :prf:ref:`Theorem H <theorem-h>`.
 
     Parameters:
         network, shape: as for ``lbrs.layers.modules.steps``.
@@ -211,7 +211,7 @@ def lipschitz_score(
     ReLU and max pooling are allowed. Points beyond abs(x_i) <= `domain` are an error, and radii end
     there. The network is copied; its weights are rounded to `dtype`, in which it is computed.
 
-    Source: Theorem H (:prf:ref:`theorem-h`).
+    Source: :prf:ref:`Theorem H <theorem-h>`.
 
     Parameters:
         network, shape, domain, dtype: as for ``rounding_errors``.

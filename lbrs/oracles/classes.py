@@ -12,7 +12,7 @@ class ClassOracle:
     """The class k(x) of the reference point nearest to x in l2, and the radii within which it
     cannot become another one.
 
-    Source: Theorem M (:prf:ref:`theorem-m`).
+    Source: :prf:ref:`Theorem M <theorem-m>`.
 
     Parameters:
         points: (N, *shape), N >= 1, kept as float64 on the device they are on.

@@ -39,8 +39,12 @@ def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
 
 
 class NearestNeighborOracle:
-    """The k-nearest-neighbour oracle: yhat(x) is the majority label of the k reference points
-    nearest to x in l2 (book: direction-oracle).
+    r"""The k-nearest-neighbour oracle: yhat(x) is the majority label of the k reference points
+    nearest to x in l2.
+
+    .. math::
+
+       \hat y(x) = y_{i^*(x)}, \qquad i^*(x) \in \operatorname*{arg\,min}_i \rho(x, x_i)
 
     The paper has k = 1 (Section 3.2). Of equally near points those that come first count. Nothing
     of size N x N is ever held for many points. Distances are compared in twice the working
@@ -48,17 +52,20 @@ class NearestNeighborOracle:
     distances agree in 89 bits. Labels and radii at a point depend on that point alone, to the last
     bit, and not on the others of a call or on earlier calls.
 
-    Parameters
-    ----------
-    points: (N, *shape), N >= 1, any real dtype; kept as float64 on the device they are on.
-    labels: (N,) of -1 and +1.
-    k: odd, 1 <= k <= N.
+    Source: :prf:ref:`Direction oracle <direction-oracle>`.
 
-    Both are copied, and the attributes `points` (N, d) and `labels` (N,) are copies in turn:
-    whatever is done to them in place changes nothing here.
+    Parameters:
+        points: (N, *shape), N >= 1, any real dtype; kept as float64 on the device they are on.
+        labels: (N,) of -1 and +1.
+        k: odd, 1 <= k <= N.
 
-    Raises ValueError for an empty reference set, NaN or infinite numbers, labels other than -1 and
-    +1, wrong shapes, an even k, k > N.
+    Attributes:
+        points, labels: (N, d) and (N,), copies of what was given: whatever is done to either in
+            place changes nothing here.
+
+    Raises:
+        ValueError, TypeError: for an empty reference set, NaN or infinite numbers, labels other
+            than -1 and +1, wrong shapes, an even k, k > N.
 
     >>> oracle = NearestNeighborOracle([[0.0, 0.0], [4.0, 0.0]], [1, -1])
     >>> oracle.label([[1.0, 0.0]]), oracle.radius([[1.0, 0.0]], L2)
@@ -113,18 +120,32 @@ class NearestNeighborOracle:
         return self._majority(self._search(self._flat(x), self.k))
 
     def radius(self, x: object, norm: Norm, bound: str = "sharp") -> Tensor:
-        """The label does not change on the open ball of this radius around x; inf if all reference
+        r"""The label does not change on the open ball of this radius around x; inf if all reference
         points have one label.
 
-        bound="sharp": Theorem A (book: theorem-a), min over j with y_j != yhat(x) of max over k
-        with y_k = yhat(x) of b_kj(x), and Theorem K (book: theorem-k) for k > 1, with
-        b_kj(x) = (rho(x, x_j)^2 - rho(x, x_k)^2) / (2 ||x_k - x_j||_*), 0 where x_k = x_j.
-        bound="paper": r_nghbr of Theorem 8 (book: theorem-8), which takes k = i*(x) only; never
-        above "sharp". Needs k = 1.
-        Both hold for the labels as computed in floating point: each b_kj is lowered by a bound of
-        all rounding errors, at x and at the points of the ball.
+        .. math::
 
-        Parameters: `x` (n, *shape), `norm` of the threat. Returns float64 (n,).
+           R_{\mathrm{nb}}(x) = \min_{y_j \ne \hat y(x)} \max_{y_k = \hat y(x)}
+           \frac{\rho(x, x_j)^2 - \rho(x, x_k)^2}{2\|x_k - x_j\|_*}
+
+        - ``"sharp"``: this number, by :prf:ref:`Theorem A <theorem-a>`, and by
+          :prf:ref:`Theorem K <theorem-k>` for k > 1. A quotient with x_k = x_j is 0.
+        - ``"paper"``: r_nghbr of :prf:ref:`Theorem 8 <theorem-8>`, which takes k = i*(x) only;
+          never above "sharp". Needs k = 1.
+
+        Both hold for the labels as computed in floating point: each quotient is lowered by a bound
+        of all rounding errors, at x and at the points of the ball.
+
+        Parameters:
+            x: points (n, *shape).
+            norm: of the threat.
+            bound: "sharp" or "paper".
+
+        Returns:
+            float64 (n,).
+
+        Raises:
+            ValueError, TypeError: naming the argument.
         """
         if bound not in ("sharp", "paper"):
             raise ValueError(f"bound must be 'sharp' or 'paper', got {bound!r}")

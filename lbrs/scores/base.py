@@ -25,7 +25,7 @@ class Score:
     When a certificate is asked for, every operation must be known to be smooth, too (see
     ``lbrs.scores.kinks``): the gradient of ReLU jumps, so that no L exists.
 
-    Source: Assumption 7 (:prf:ref:`assumption-7`).
+    Source: :prf:ref:`Assumption 7 <assumption-7>`.
 
     Parameters:
         function: torch callable or module that maps (n, *shape) to (n,) or (n, 1), each row on its
@@ -120,8 +120,8 @@ class Score:
 
     @property
     def rounding(self) -> float:
-        """How far the computed score is taken to be off, as a share of 1 + its size: as given, else
-        by the lowest type observed.
+        """How far the computed score is taken to be off, as a share of 1 + its size, given or by
+        the lowest type observed.
 
         Raises:
             ValueError: for a function that computes in less than float32 where nothing was given.
@@ -186,8 +186,9 @@ class Score:
     def certify_biased(
         self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """The certificate of the locally biased classifier at the points of `local`: Theorem E'
-        (:prf:ref:`theorem-e-prime`), or Theorem 8 for bound="paper"."""
+        """The certificate of the locally biased classifier at the points of `local`:
+        :prf:ref:`Theorem E' <theorem-e-prime>`, or :prf:ref:`Theorem 8 <theorem-8>` for
+        bound="paper"."""
         return certify_smooth(self, local, alpha, bound)
 
     def value(self, x: ArrayLike) -> Tensor:

@@ -17,7 +17,7 @@ from lbrs.scores.base import Local, Score
 class ClassScores(Score):
     """Scores h_c(x), one column a class, whose differences are K-Lipschitz; no gradient is needed.
 
-    Source: Theorem M (:prf:ref:`theorem-m`).
+    Source: :prf:ref:`Theorem M <theorem-m>`.
 
     Parameters:
         function: torch callable or module that maps (n, *shape) to (n, C), C >= 2.
@@ -89,7 +89,7 @@ class ClassScores(Score):
     def certify_biased(
         self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """Theorem M (:prf:ref:`theorem-m`) at the points of `local`, whose `neighbor` is nb
+        """:prf:ref:`Theorem M <theorem-m>` at the points of `local`, whose `neighbor` is nb
         (n, C).
 
         Rounding is allowed for: the predicted class's score is lowered by what it can do at x and
@@ -156,7 +156,7 @@ class AffineScores(ClassScores):
 
     The constants of their differences are ||w_s - w_c||_*, in any norm.
 
-    Source: Theorem M (:prf:ref:`theorem-m`).
+    Source: :prf:ref:`Theorem M <theorem-m>`.
 
     Parameters:
         weight: (C, *shape).

@@ -66,7 +66,7 @@ class LinearScore(Score):
     def certify_biased(
         self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """Theorem B (:prf:ref:`theorem-b`), or Theorem 6 (:prf:ref:`theorem-6`) for bound="paper",
+        """:prf:ref:`Theorem B <theorem-b>`, or :prf:ref:`Theorem 6 <theorem-6>` for bound="paper",
         at the points of `local`."""
         first, norm = local.linearization(), local.norm
         prediction = select(first, local.label, alpha)

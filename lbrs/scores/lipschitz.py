@@ -23,7 +23,7 @@ class LipschitzScore(Score):
     with R = f^mu(x) h(x)/K the radius is min{R + alpha, max(R_nb, R - alpha)} where
     f^mu(x) = yhat(x), and else R - alpha.
 
-    Source: Theorem H (:prf:ref:`theorem-h`).
+    Source: :prf:ref:`Theorem H <theorem-h>`.
 
     Parameters:
         function: as for ``Score``, without the need of a gradient.
@@ -80,7 +80,7 @@ class LipschitzScore(Score):
     def certify_biased(
         self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """Theorem H (:prf:ref:`theorem-h`) at the points of `local`."""
+        """:prf:ref:`Theorem H <theorem-h>` at the points of `local`."""
         first, K = local.linearization(), self.lipschitz
         prediction = select(first, local.label, alpha)
         distance = lipschitz_distance(prediction * first.value, alpha, K, self.rounding)

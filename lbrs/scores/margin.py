@@ -19,7 +19,7 @@ class ProbabilityMargin(Score):
     the crossing is sinh(abs(z))/||grad z||_*, both computed from the logit, so that a saturated
     tanh neither loses its gradient nor its sign.
 
-    Source: Theorem 1 (:prf:ref:`theorem-1`).
+    Source: :prf:ref:`Theorem 1 <theorem-1>`.
 
     Parameters:
         network: a module that maps (n, *shape) to logits (n,) or (n, 1), or to two-class logits

@@ -31,8 +31,8 @@ Constants = Callable[[Tensor, Tensor], Tensor]
 
 
 def certify_smooth(score: "Score", local: Local, alpha: float, bound: str) -> Certificate:
-    """Theorem E' (:prf:ref:`theorem-e-prime`) for bound="sharp", Theorem 8
-    (:prf:ref:`theorem-8`) for bound="paper", at the points of `local`."""
+    """:prf:ref:`Theorem E' <theorem-e-prime>` for bound="sharp", :prf:ref:`Theorem 8 <theorem-8>`
+    for bound="paper", at the points of `local`."""
     first = local.linearization()
     prediction = select(first, local.label, alpha)
     if bound == "paper":
@@ -98,8 +98,8 @@ def known(L: float | None) -> float:
 def lowest_radius_along(
     value: Tensor, low: Tensor, high: Tensor, alpha: float, L: float | Tensor
 ) -> Tensor:
-    """The least rho_+(v, G) over G in [`low`, `high`] (Theorem E, :prf:ref:`theorem-e`), each (n,):
-    rho_+ at either end, or sqrt(2 v/L) where G = sqrt(2 v L) lies between.
+    """The least rho_+(v, G) of :prf:ref:`Theorem E <theorem-e>` over G in [`low`, `high`], each
+    (n,): rho_+ at either end, or sqrt(2 v/L) where G = sqrt(2 v L) lies between.
 
     Proof. Minimise (E3) over G as well, with D = nu - G in [max(-G, -L t), L t]:
     v - L t^2/4 + (alpha - t) G + D^2/(4 L) + (alpha - t/2) D. For t >= alpha it falls with G, so
