@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from itertools import chain
 from typing import Any
 
 HOMES = tuple(
-    f"lbrs.proofs.{name}" for name in ("paper", "nonlinear", "sharper", "smooth", "roots")
+    f"lbrs.proofs.{name}" for name in "paper nonlinear linear smooth roots sharper".split()
 )
+"""In the order of the book."""
+
 TIMEOUT = 20_000
 """Milliseconds that z3 may take for one question."""
 
@@ -56,9 +59,8 @@ class Check:
         """The verdict on the claim, or on its broken version; ArithmeticError where the tool
         decides neither way."""
         tool = import_module(self.tool)
-        verdict = (_identity if self.tool == "sympy" else _implication)(
-            tool, self.build(tool, sound)
-        )
+        decide = _identity if self.tool == "sympy" else _implication
+        verdict = decide(tool, self.build(tool, sound))
         if verdict is None:
             raise ArithmeticError(f"{self.tool} could not decide {self.name}, sound={sound}")
         return verdict
@@ -78,11 +80,8 @@ class Check:
         claim = self.build(tool, True)
         if self.tool == "z3":
             return bool(_solver(tool, claim[0]).check() == tool.sat)
-        values = [
-            abs(tool.N(side.subs(_sample(tool, claim, SAMPLES[0]))))
-            for pair in claim
-            for side in map(tool.sympify, pair)
-        ]
+        point = _sample(tool, claim, SAMPLES[0])
+        values = [abs(tool.N(side.subs(point))) for side in _sides(tool, claim)]
         return all(value.is_finite for value in values) and any(value > 0 for value in values)
 
 
@@ -96,23 +95,21 @@ def _identity(sympy: Any, pairs: list[tuple[Any, Any]]) -> Verdict | None:
         point = _sample(sympy, pairs, numbers)
         off = max((sympy.N(difference.subs(point), 30) for difference in differences), key=abs)
         if abs(off) > 1e-12:
-            return Verdict(
-                False,
-                {
-                    **{str(symbol): str(value) for symbol, value in point.items()},
-                    "left - right": str(sympy.N(off, 6)),
-                },
-            )
+            known = {str(symbol): str(value) for symbol, value in point.items()}
+            return Verdict(False, {**known, "left - right": str(sympy.N(off, 6))})
     return None
 
 
 def _sample(sympy: Any, pairs: list[tuple[Any, Any]], numbers: tuple[int, ...]) -> dict[Any, Any]:
-    symbols = sorted(
-        set().union(*(sympy.sympify(side).free_symbols for pair in pairs for side in pair)), key=str
-    )
-    return {
-        symbol: sympy.Rational(number, 6) for symbol, number in zip(symbols, numbers, strict=False)
-    }
+    """A number of sixths for each variable, in alphabetical order."""
+    free = set().union(*(side.free_symbols for side in _sides(sympy, pairs)))
+    sixths = [sympy.Rational(number, 6) for number in numbers]
+    return dict(zip(sorted(free, key=str), sixths, strict=False))
+
+
+def _sides(sympy: Any, pairs: list[tuple[Any, Any]]) -> list[Any]:
+    """Both sides of each identity, as expressions."""
+    return [sympy.sympify(side) for side in chain.from_iterable(pairs)]
 
 
 def _solver(z3: Any, formulas: list[Any]) -> Any:
@@ -132,14 +129,8 @@ def _implication(z3: Any, claim: tuple[list[Any], Any]) -> Verdict | None:
     if answer == z3.unsat:
         return Verdict(True, {})
     model = solver.model()
-    return Verdict(
-        False,
-        {
-            str(name): str(model[name])
-            for name in sorted(model.decls(), key=str)
-            if name.arity() == 0
-        },
-    )
+    names = [name for name in sorted(model.decls(), key=str) if name.arity() == 0]
+    return Verdict(False, {str(name): str(model[name]) for name in names})
 
 
 def step(
@@ -152,13 +143,8 @@ def step(
 @cache
 def checks() -> dict[str, Check]:
     """All checks by name, in the order of the book."""
-    found = [
-        value
-        for home in HOMES
-        for value in vars(import_module(home)).values()
-        if isinstance(value, Check)
-    ]
-    return {check.name: check for check in found}
+    values = chain.from_iterable(vars(import_module(home)).values() for home in HOMES)
+    return {check.name: check for check in values if isinstance(check, Check)}
 
 
 def low(z3: Any, a: Any, b: Any) -> Any:

@@ -7,41 +7,8 @@ from operator import le, lt
 from typing import Any
 
 from lbrs.proofs.check import Claim, high, low, step
+from lbrs.proofs.linear import FLIP
 from lbrs.proofs.smooth import NU, e1, known
-
-FLIP = r"$c=\pm1$ is $s\,\hat y(x+\delta)$"
-
-
-def plus(v: Any, L: Any, G: Any, alpha: Any, t: Any) -> tuple[Any, ...]:
-    """Psi_+ where nu* is G - L t, G + L t - 2 alpha L, and 0."""
-    m = v + alpha * G
-    return (
-        m - (G + alpha * L) * t + L * t**2 / 2,
-        m - alpha**2 * L - (G - alpha * L) * t - L * t**2 / 2,
-        v + G**2 / (4 * L) - G * t / 2 - L * t**2 / 4,
-    )
-
-
-@step(
-    "sympy",
-    "theorem-e-regimes",
-    "sharper",
-    "theorem-e",
-    r"(E1) $+\,\alpha\nu$ at $\nu=G-Lt$, $0$ and $G+Lt-2\alpha L$: the three formulas of $\Psi_+$",
-    r"$+\alpha^2L$ for $-\alpha^2L$ in the third",
-)
-def theorem_e_regimes(sp: Any, sound: bool) -> Claim:
-    v, L, G, alpha, t = sp.symbols("v L G alpha t", positive=True)
-    early, late, flat = plus(v, L, G, alpha, t)
-    late = late if sound else late + 2 * alpha**2 * L
-    return [
-        (e1(v, L, G, nu, t) + alpha * nu, formula)
-        for nu, formula in (
-            (G - L * t, early),
-            (G + L * t - 2 * alpha * L, late),
-            (sp.Integer(0), flat),
-        )
-    ]
 
 
 @step(

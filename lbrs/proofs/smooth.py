@@ -1,4 +1,4 @@
-"""Machine-checked steps of Theorems E and G: what a score with a Lipschitz gradient may do.
+"""Machine-checked steps of Theorem E: what a score with a Lipschitz gradient may do.
 
 Notation as in the chapter: v = s g(x), G = ||grad g(x)||_*, nu = ||grad g(x + delta)||_*,
 t = ||delta||.
@@ -22,6 +22,16 @@ def known(z: Any) -> tuple[Any, ...]:
 def e1(v: Any, L: Any, G: Any, nu: Any, t: Any) -> Any:
     """The right side of (E1)."""
     return v - L * t**2 / 4 - t * (G + nu) / 2 + (nu - G) ** 2 / (4 * L)
+
+
+def plus(v: Any, L: Any, G: Any, alpha: Any, t: Any) -> tuple[Any, ...]:
+    """Psi_+ where nu* is G - L t, G + L t - 2 alpha L, and 0."""
+    m = v + alpha * G
+    return (
+        m - (G + alpha * L) * t + L * t**2 / 2,
+        m - alpha**2 * L - (G - alpha * L) * t - L * t**2 / 2,
+        v + G**2 / (4 * L) - G * t / 2 - L * t**2 / 4,
+    )
 
 
 @step(
@@ -133,6 +143,28 @@ def theorem_e_psi_plus(z: Any, sound: bool) -> Claim:
 
 
 @step(
+    "sympy",
+    "theorem-e-regimes",
+    "sharper",
+    "theorem-e",
+    r"(E1) $+\,\alpha\nu$ at $\nu=G-Lt$, $0$ and $G+Lt-2\alpha L$: the three formulas of $\Psi_+$",
+    r"$+\alpha^2L$ for $-\alpha^2L$ in the third",
+)
+def theorem_e_regimes(sp: Any, sound: bool) -> Claim:
+    v, L, G, alpha, t = sp.symbols("v L G alpha t", positive=True)
+    early, late, flat = plus(v, L, G, alpha, t)
+    late = late if sound else late + 2 * alpha**2 * L
+    return [
+        (e1(v, L, G, nu, t) + alpha * nu, formula)
+        for nu, formula in (
+            (G - L * t, early),
+            (G + L * t - 2 * alpha * L, late),
+            (sp.Integer(0), flat),
+        )
+    ]
+
+
+@step(
     "z3",
     "theorem-e-monotone",
     "sharper",
@@ -169,41 +201,4 @@ def theorem_e_ridge(sp: Any, sound: bool) -> Claim:
     )
     return [
         (area, t * (G + nu) / 2 + L * t**2 / 4 - (1 if sound else -1) * (nu - G) ** 2 / (4 * L))
-    ]
-
-
-def _density(sp: Any) -> tuple[Any, Any]:
-    """z and phi(z)."""
-    Z = sp.Symbol("z", real=True)
-    return Z, sp.exp(-(Z**2) / 2) / sp.sqrt(2 * sp.pi)
-
-
-@step(
-    "sympy",
-    "theorem-g-slope",
-    "sharper",
-    "theorem-g",
-    r"$E[Z_+]=\int_0^\infty z\,\varphi(z)\,dz=1/\sqrt{2\pi}$",
-    r"$1/\sqrt\pi$ for $1/\sqrt{2\pi}$",
-)
-def theorem_g_slope(sp: Any, sound: bool) -> Claim:
-    Z, density = _density(sp)
-    return [(sp.integrate(Z * density, (Z, 0, sp.oo)), 1 / sp.sqrt((2 if sound else 1) * sp.pi))]
-
-
-@step(
-    "sympy",
-    "theorem-g-constant",
-    "sharper",
-    "theorem-g",
-    r"$\tfrac d{dz}\big({-z\varphi(z)}\big)=(z^2-1)\varphi(z)$ and $z\varphi(z)\to0$, so "
-    r"$E[(Z^2-1)_+]=2\int_1^\infty(z^2-1)\,\varphi(z)\,dz$ $=2\varphi(1)$",
-    r"$\varphi(1)$ for $2\varphi(1)$",
-)
-def theorem_g_constant(sp: Any, sound: bool) -> Claim:
-    Z, density = _density(sp)
-    rise = sp.limit(-Z * density, Z, sp.oo) + (Z * density).subs(Z, 1)
-    return [
-        (sp.diff(-Z * density, Z), (Z**2 - 1) * density),
-        (2 * rise, (2 if sound else 1) * density.subs(Z, 1)),
     ]
