@@ -67,7 +67,10 @@ def admit(
 
 def signature(function: object) -> Hashable:
     """What may change between two calls and would make `function` another one: weights, modes,
-    hooks, precision of products."""
+    hooks, precision of products.
+
+    It is asked once a batch: about ten microseconds, and two more a layer.
+    """
     units = product_unit(torch.device("cpu")), product_unit(torch.device("cuda"))
     if not isinstance(function, nn.Module):
         return units

@@ -243,9 +243,8 @@ def tensors_in(value: object) -> list[Tensor]:
     """The tensors in nested lists."""
     if isinstance(value, Tensor):
         return [value]
-    return (
-        [t for part in value for t in tensors_in(part)] if isinstance(value, (list, tuple)) else []
-    )
+    parts = value if isinstance(value, (list, tuple)) else ()
+    return [tensor for part in parts for tensor in tensors_in(part)]
 
 
 def _least(tensor: Tensor) -> float:

@@ -137,7 +137,8 @@ def written(func: OpOverload, args: Args, kwargs: Kwargs) -> list[Any]:
     named = by_name(func, args, kwargs)
     if name_of(func).endswith("batch_norm"):
         statistics = [named.pop(name, None) for name in ("running_mean", "running_var")]
-        values = [value for value in values if not any(value is one for one in statistics)]
+        known = set(map(id, statistics))
+        values = [value for value in values if id(value) not in known]
         values += statistics if named.get("training", False) else []
     return values
 
