@@ -152,7 +152,7 @@ def share(errors: float, dtype: torch.dtype, domain: float) -> float:
 def lipschitz_constant(network: nn.Sequential, shape: tuple[int, ...], norm: Norm) -> float:
     r"""A Lipschitz constant K of a chain, rounded up, for all x, z in R^d; kinks are allowed.
 
-    .. math:: |g(x) - g(z)| \le K\,\|x - z\|
+    .. math:: |h(x) - h(z)| \le K\,\|x - z\|
 
     The smaller of the product of the layers' constants in `norm`, and of the dual norm of the
     weights' sizes multiplied from the last layer to the first; the second is never larger in l1 and

@@ -42,15 +42,14 @@ class NearestNeighborOracle:
     r"""The k-nearest-neighbour oracle: yhat(x) is the majority label of the k reference points
     nearest to x in l2.
 
-    .. math::
+    .. math:: \hat y(x) = y_{i^*(x)}
 
-       \hat y(x) = y_{i^*(x)}, \qquad i^*(x) \in \operatorname*{arg\,min}_i \rho(x, x_i)
-
-    The paper has k = 1 (Section 3.2). Of equally near points those that come first count. Nothing
-    of size N x N is ever held for many points. Distances are compared in twice the working
-    precision where they are close: a label is that of real arithmetic unless two squared
-    distances agree in 89 bits. Labels and radii at a point depend on that point alone, to the last
-    bit, and not on the others of a call or on earlier calls.
+    The paper has k = 1 (Section 3.2), and i*(x) is the index of the nearest point. Of equally near
+    points those that come first count. Nothing of size N x N is ever held for many points.
+    Distances are compared in twice the working precision where they are close: a label is that of
+    real arithmetic unless two squared distances agree in 89 bits. Labels and radii at a point
+    depend on that point alone, to the last bit, and not on the others of a call or on earlier
+    calls.
 
     Source: :prf:ref:`Direction oracle <direction-oracle>`.
 
@@ -125,15 +124,17 @@ class NearestNeighborOracle:
 
         .. math::
 
-           R_{\mathrm{nb}}(x) = \min_{y_j \ne \hat y(x)} \max_{y_k = \hat y(x)}
-           \frac{\rho(x, x_j)^2 - \rho(x, x_k)^2}{2\|x_k - x_j\|_*}
+           R_{\mathrm{nb}}(x) = \min_{j \in I_{-\hat y}} \max_{k \in I_{\hat y}} b_{kj}(x), \qquad
+           b_{kj}(x) = \frac{\rho(x, x_j)^2 - \rho(x, x_k)^2}{2\,\|x_k - x_j\|_*}
+
+        Here I_y holds the points with the label y, and b_kj is 0 where x_k = x_j.
 
         - ``"sharp"``: this number, by :prf:ref:`Theorem A <theorem-a>`, and by
-          :prf:ref:`Theorem K <theorem-k>` for k > 1. A quotient with x_k = x_j is 0.
+          :prf:ref:`Theorem K <theorem-k>` for k > 1.
         - ``"paper"``: r_nghbr of :prf:ref:`Theorem 8 <theorem-8>`, which takes k = i*(x) only;
           never above "sharp". Needs k = 1.
 
-        Both hold for the labels as computed in floating point: each quotient is lowered by a bound
+        Both hold for the labels as computed in floating point: each b_kj is lowered by a bound
         of all rounding errors, at x and at the points of the ball.
 
         Parameters:

@@ -13,7 +13,7 @@ from lbrs.scores.base import Constant, Linearization, Score, sign
 class ProbabilityMargin(Score):
     r"""The probability margin of a network's logit z, with values in [-1, 1].
 
-    .. math:: g(x) = p_{+1}(x) - p_{-1}(x) = \tanh\big(z(x)/2\big)
+    .. math:: g = p(+1) - p(-1) = \tanh(z/2)
 
     This is the paper's g in [0, 1]^2 (Theorem 1), written as g_1 - g_2. The sign is that of z, and
     the crossing is sinh(abs(z))/||grad z||_*, both computed from the logit, so that a saturated
