@@ -105,6 +105,7 @@ def falsify(model, x, radius, rng, count=150):
     return changed.any(0), tried[..., 0].numel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_no_point_of_a_certified_ball_changes_the_prediction(make, rng, norm, kind, alpha):

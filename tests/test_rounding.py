@@ -133,6 +133,7 @@ def test_ends_of_a_computed_number_are_attained(share):
     torch.testing.assert_close(high, slope, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1.0, 1e8, 1.7e9, 1e12])
 def test_classes_with_large_terms_are_certified_within_their_rounding(rng, size):
     false = total = 0

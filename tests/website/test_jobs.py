@@ -67,6 +67,7 @@ def add(path: Path, text: str) -> None:
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_changed_sentence_executes_its_page_and_computes_nothing(project):
     assert vars(TINY["spiral"]).items() >= (SIZES | EXACT).items()
     record = project / "_build/records/spiral-quick-0.json"
@@ -89,6 +90,7 @@ def test_a_changed_sentence_executes_its_page_and_computes_nothing(project):
     assert record.is_file() and not jobs.stale(project)
 
 
+@pytest.mark.slow
 def test_a_profile_and_a_seed_can_be_asked_for(project):
     (job,) = jobs.stale(project)
     perform(job)
@@ -107,6 +109,7 @@ def given() -> dict[str, str]:
     return {job.name: job.given for job in (*runs, *jobs.chapters(ROOT))}
 
 
+@pytest.mark.slow
 def test_a_page_depends_on_what_it_imports(copy):
     def changed_by(place: str) -> set[str]:
         before = given()

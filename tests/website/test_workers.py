@@ -83,6 +83,7 @@ def ended(process: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["the whole group, as a terminal does", "the command alone"])
 def test_ctrl_c_ends_all_workers_and_their_kernels(project: Path, to: str):
     code = "from lbrs.cli import app\nif __name__ == '__main__': app()"
