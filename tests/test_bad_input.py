@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -148,10 +149,44 @@ LOOSE = {
 }
 
 
-def cases():
-    def case(argument, call, *name):
-        return pytest.param(argument, call, id="-".join((argument, *name)))
+POSITIVE = NOT_NUMBER | {"zero": 0, "negative": -1}
+NOT_SHARE = NOT_NUMBER | {"zero": 0, "one": 1, "percent": 95, "negative": -0.5}
+NOT_EXPONENT = {"less than 1": 0.5, "zero": 0, "negative": -2, **NOT_NUMBER}
+del NOT_EXPONENT["inf"]
+NOT_OUTPUT = {
+    "vector": lambda x: x,
+    "mean": lambda x: x.mean(),
+    "array": lambda x: x.sum(1).numpy(),
+    "list": lambda x: x.tolist(),
+    "two columns": lambda x: x[:, :2],
+    "too few": lambda x: x.sum(1)[1:],
+    "nan": lambda x: x.sum(1) / 0 * 0,
+    "inf": lambda x: x.sum(1) + math.inf,
+}
+NOT_GRADIENT = {
+    "constant": lambda x: torch.ones(len(x)),
+    "cut off": lambda x: x.detach().sum(1),
+    "no finite gradient": lambda x: x.square().sum(1).sqrt(),
+}
+NOT_RADII = {
+    "words": ["a", "b"],
+    "none": None,
+    "bool": [True, True],
+    "complex": [1j, 1],
+    "ragged": [[1.0], 1.0],
+    "dictionary": {},
+    "nan": [math.nan, 1.0],
+    "-inf": [-math.inf, 1.0],
+    "too few": [1.0],
+    "column": [[1.0], [1.0]],
+}
 
+
+def case(argument, call, *name):
+    return pytest.param(argument, call, id="-".join((argument, *name)))
+
+
+def points_and_labels():
     for kind, bad in NOT_REAL.items():
         for entry, call in (ENTRIES | LOOSE).items():
             yield case("x", lambda c=call, b=bad: c(b), entry, kind)
@@ -165,21 +200,42 @@ def cases():
             yield case("x", lambda c=call, b=NOT_TWO[kind]: c(b), entry, kind)
         yield case("points", lambda b=NOT_TWO[kind]: NearestNeighborOracle(b, [1]), kind)
     yield case("points", lambda: NearestNeighborOracle(np.zeros((0, 2)), []), "empty")
+    masked = np.ma.masked_array(POINTS, mask=[[True, False], [False, False]])
+    yield case("x", lambda: MODEL.certify(masked), "masked array")
     for kind, bad in NOT_LABELS.items():
         yield case("labels", lambda b=bad: NearestNeighborOracle(POINTS, b), kind)
         yield case("y", lambda b=bad: CERTIFICATE.accuracy(b), kind)
+
+
+def numbers():
     for kind, bad in (NOT_NUMBER | {"negative": -1e-9}).items():
         yield case("alpha", lambda b=bad: LocallyBiased(LINEAR, ORACLE, b), kind)
         yield case("radius", lambda b=bad: CERTIFICATE.accuracy([1, -1], b), kind)
-        if bad is not None:
-            yield case("gradient_lipschitz", lambda b=bad: Score(torch.sin, b), kind)
-            yield case(
-                "gradient_lipschitz", lambda b=bad: ProbabilityMargin(torch.sin, b), "margin", kind
-            )
+        if bad is None:
+            continue
+        yield case("gradient_lipschitz", lambda b=bad: Score(torch.sin, b), kind)
+        margin = partial(ProbabilityMargin, torch.sin, bad)
+        yield case("gradient_lipschitz", margin, "margin", kind)
     for kind, bad in NOT_NUMBER.items():
         yield case("bias", lambda b=bad: LinearScore([1.0], b), kind)
-    for kind, bad in (NOT_NUMBER | {"zero": 0, "negative": -1}).items():
+    for kind, bad in POSITIVE.items():
         yield case("sigma", lambda b=bad: NormalSmoothing(LINEAR, b), kind)
+    for kind, bad in NOT_SHARE.items():
+        yield case("confidence", lambda b=bad: NORMAL.certify([[0.0, 0.0]], b), kind)
+        yield case("confidence", lambda b=bad: clopper_pearson(1, 2, b), "clopper_pearson", kind)
+        yield case("error", lambda b=bad: NormalSmoothing(LINEAR, 1.0, error=b), kind)
+    for kind, bad in NOT_EXPONENT.items():
+        yield case("p", lambda b=bad: Norm(b), kind)
+    for kind, bad in NOT_RADII.items():
+        call = partial(cohen_certificate, [3, 4], 9, 1.0, [1, 1], bad, 0.5)
+        yield case("neighbor", call, kind)
+    one = torch.ones(())
+    for kind, bad in {"sparse": one.to_sparse(), "meta": one.to("meta")}.items():
+        yield case("alpha", lambda b=bad: LocallyBiased(LINEAR, ORACLE, b), kind)
+
+
+def counts():
+    for kind, bad in POSITIVE.items():
         if kind == "beyond float":
             continue
         yield case("samples", lambda b=bad: NormalSmoothing(LINEAR, 1.0, b), kind)
@@ -187,101 +243,52 @@ def cases():
         yield case("k", lambda b=bad: NearestNeighborOracle(POINTS, LABELS, b), kind)
     yield case("k", lambda: NearestNeighborOracle(POINTS, LABELS, 3), "three")
     yield case("samples", lambda: NormalSmoothing(LINEAR, 1.0, 10.0), "float")
-    for kind, bad in (NOT_NUMBER | {"zero": 0, "one": 1, "percent": 95, "negative": -0.5}).items():
-        yield case("confidence", lambda b=bad: NORMAL.certify([[0.0, 0.0]], b), kind)
-        yield case("confidence", lambda b=bad: clopper_pearson(1, 2, b), "clopper_pearson", kind)
-        yield case("error", lambda b=bad: NormalSmoothing(LINEAR, 1.0, error=b), kind)
-    for kind, bad in {
-        "less than 1": 0.5,
-        "zero": 0,
-        "negative": -2,
-        **{k: v for k, v in NOT_NUMBER.items() if k != "inf"},
-    }.items():
-        yield case("p", lambda b=bad: Norm(b), kind)
+    yield case("trials", lambda: clopper_pearson(0, 0), "zero")
+    yield case("successes", lambda: clopper_pearson(3, 2), "too many")
+    yield case("successes", lambda: clopper_pearson(-1, 2), "negative")
+
+
+def choices():
     for kind, bad in NOT_NORM.items():
         yield case("norm", lambda b=bad: LocallyBiased(LINEAR, ORACLE, 0.5, b), kind)
         yield case("norm", lambda b=bad: ORACLE.radius(POINTS, b), "radius", kind)
     for bad in ("best", "Paper", "", None, 6):
         yield case("bound", lambda b=bad: MODEL.certify(POINTS, bound=b), repr(bad))
     for bad in (torch.sin, None, ORACLE, "linear"):
-        yield case("score", lambda b=bad: LocallyBiased(b, ORACLE, 0.5), type(bad).__name__)
-        yield case("score", lambda b=bad: NormalSmoothing(b, 0.5), "normal", type(bad).__name__)
+        kind = type(bad).__name__
+        yield case("score", lambda b=bad: LocallyBiased(b, ORACLE, 0.5), kind)
+        yield case("score", lambda b=bad: NormalSmoothing(b, 0.5), "normal", kind)
     for bad in (LINEAR, None, LABELS):
         yield case("oracle", lambda b=bad: LocallyBiased(LINEAR, b, 0.5), type(bad).__name__)
-    yield case(
-        "score", lambda: LocallyBiased(LinearScore([1.0, 2.0, 3.0]), ORACLE, 0.5), "three features"
-    )
-    yield case("score", lambda: LocallyBiased(LinearScore([[1.0], [2.0]]), ORACLE, 0.5), "image")
-    yield case(
-        "score",
-        lambda: NormalSmoothing(LinearScore([9.0, 9.0]), 0.5, 10).score([[9.0, 9.0]]),
-        "outside [-1, 1]",
-    )
+    for kind, weight in {"three features": [1.0, 2.0, 3.0], "image": [[1.0], [2.0]]}.items():
+        score = LinearScore(weight)
+        yield case("score", lambda s=score: LocallyBiased(s, ORACLE, 0.5), kind)
+    outside = NormalSmoothing(LinearScore([9.0, 9.0]), 0.5, 10)
+    yield case("score", lambda: outside.score([[9.0, 9.0]]), "outside [-1, 1]")
     yield case("generator", lambda: NormalSmoothing(LINEAR, 0.5, 10, 0), "seed")
-    yield case("function", lambda: Score(3.0), "number")
     yield case("weight", lambda: LinearScore(1.0), "number")
     yield case("weight", lambda: LinearScore([]), "empty")
-    yield case("trials", lambda: clopper_pearson(0, 0), "zero")
-    yield case("successes", lambda: clopper_pearson(3, 2), "too many")
-    yield case("successes", lambda: clopper_pearson(-1, 2), "negative")
-    for kind, function in {
-        "vector": lambda x: x,
-        "mean": lambda x: x.mean(),
-        "array": lambda x: x.sum(1).numpy(),
-        "list": lambda x: x.tolist(),
-        "two columns": lambda x: x[:, :2],
-        "too few": lambda x: x.sum(1)[1:],
-        "nan": lambda x: x.sum(1) / 0 * 0,
-        "inf": lambda x: x.sum(1) + math.inf,
-    }.items():
+
+
+def functions():
+    yield case("function", lambda: Score(3.0), "number")
+    for kind, function in NOT_OUTPUT.items():
         yield case("function", lambda f=function: Score(f).value(np.ones((3, 2))), kind)
-    for kind, function in {
-        "constant": lambda x: torch.ones(len(x)),
-        "cut off": lambda x: x.detach().sum(1),
-        "no finite gradient": lambda x: x.square().sum(1).sqrt(),
-    }.items():
-        yield case(
-            "function", lambda f=function: Score(f).value_and_gradient(np.zeros((3, 2))), kind
-        )
-        argument = (
-            "(gradient_lipschitz|function)" if kind == "no finite gradient" else "function"
-        )  # its square root is a kink as well
-        yield case(
-            argument,
-            lambda f=function: LocallyBiased(Score(f, 1.0), ORACLE, 1.0).certify(np.zeros((3, 2))),
-            "certify",
-            kind,
-        )
-    yield case(
-        "gradient_lipschitz",
-        lambda: LocallyBiased(Score(lambda x: x.sin().sum(1)), ORACLE, 1.0).certify(POINTS),
-        "none at certify",
-    )
-    masked = np.ma.masked_array(POINTS, mask=[[True, False], [False, False]])
-    yield case("x", lambda: MODEL.certify(masked), "masked array")
-    for kind, bad in {
-        "sparse": torch.ones(()).to_sparse(),
-        "meta": torch.ones((), device="meta"),
-    }.items():
-        yield case("alpha", lambda b=bad: LocallyBiased(LINEAR, ORACLE, b), kind)
-    for kind, bad in {
-        "words": ["a", "b"],
-        "none": None,
-        "bool": [True, True],
-        "complex": [1j, 1],
-        "ragged": [[1.0], 1.0],
-        "dictionary": {},
-        "nan": [math.nan, 1.0],
-        "-inf": [-math.inf, 1.0],
-        "too few": [1.0],
-        "column": [[1.0], [1.0]],
-    }.items():
-        yield case(
-            "neighbor", lambda b=bad: cohen_certificate([3, 4], 9, 1.0, [1, 1], b, 0.5), kind
-        )
+    for kind, function in NOT_GRADIENT.items():
+        value = partial(Score(function).value_and_gradient, np.zeros((3, 2)))
+        yield case("function", value, kind)
+        model = LocallyBiased(Score(function, 1.0), ORACLE, 1.0)
+        kinked = kind == "no finite gradient"  # its square root is a kink as well
+        argument = "(gradient_lipschitz|function)" if kinked else "function"
+        yield case(argument, partial(model.certify, np.zeros((3, 2))), "certify", kind)
+    unknown = LocallyBiased(Score(lambda x: x.sin().sum(1)), ORACLE, 1.0)
+    yield case("gradient_lipschitz", lambda: unknown.certify(POINTS), "none at certify")
 
 
-@pytest.mark.parametrize(("argument", "call"), list(cases()))
+CASES = [*points_and_labels(), *numbers(), *counts(), *choices(), *functions()]
+
+
+@pytest.mark.parametrize(("argument", "call"), CASES)
 def test_bad_argument_is_refused_by_name(argument, call):
     with pytest.raises((ValueError, TypeError)) as caught:
         call()
