@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lbrs.certificates import Certificate
+    from lbrs.certificate import Certificate
     from lbrs.multiclass import MulticlassLocallyBiased
     from lbrs.normal import NormalSmoothing
     from lbrs.norms import L1, L2, LINF, Norm
@@ -52,7 +52,7 @@ _HOMES = {
     "L1": "norms",
     "L2": "norms",
     "LINF": "norms",
-    "Certificate": "certificates",
+    "Certificate": "certificate",
     "AffineScores": "scores.classes",
     "ClassOracle": "oracles.classes",
     "ClassScores": "scores.classes",

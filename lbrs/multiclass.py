@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, classes, number
-from lbrs.certificates import Certificate
+from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.classes import ClassOracle
 from lbrs.scores.base import Local

@@ -6,18 +6,14 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ELEMENTS, ArrayLike, batch, integer, number
-from lbrs.certificates import Certificate, round_down, theorem1
-from lbrs.montecarlo import (
-    ConfidenceSequence,
-    SignEstimate,
-    bounded,
-    normal_draws,
-    reseeded,
-    sequential_sign,
-)
+from lbrs.certificate import Certificate
+from lbrs.certificates import theorem1
+from lbrs.montecarlo import ConfidenceSequence, SignEstimate, sequential_sign
 from lbrs.noise import noise_named
 from lbrs.norms import L2
+from lbrs.rounding import round_down
 from lbrs.scores.base import Score
+from lbrs.scores.sampled import bounded, normal_draws, reseeded
 
 
 class NormalSmoothing:
@@ -102,25 +98,15 @@ class NormalSmoothing:
         lengths = [number("sigmas", sigma, low=0, open_low=True) for sigma in sigmas]
         grid = torch.tensor(lengths, dtype=torch.float64)
         rows = max(1, ELEMENTS // (64 * max(1, x[:1].numel())))
-        parts = [self._estimate(part, grid) for part in x.split(rows)]
-        return [
-            SignEstimate(
-                *(
-                    torch.cat(
-                        [getattr(part, name).reshape(-1, len(lengths))[:, place] for part in parts]
-                    )
-                    for name in ("sign", "mean", "decided", "used")
-                )
-            )
-            for place in range(len(lengths))
-        ]
+        whole = SignEstimate.joined([self._estimate(part, grid) for part in x.split(rows)])
+        return [whole.column(place, len(lengths)) for place in range(len(lengths))]
 
     def _estimate(self, x: Tensor, sigmas: Tensor) -> SignEstimate:
         """The signs at the points `x` for all `sigmas`, a stream for each pair, sigma varying
         fastest."""
         score, used = self.base, self._noise
         points, sigmas = x.to(score.device), sigmas.to(score.device)
-        width = max(1, x[:1].numel())
+        most = ELEMENTS // max(1, x[:1].numel())
 
         def draw(rows: Tensor, m: int) -> Tensor:
             point = rows.div(len(sigmas), rounding_mode="floor")
@@ -128,9 +114,7 @@ class NormalSmoothing:
             shape = (len(seen), m, *x.shape[1:])
             drawn = used.draw(shape, score.dtype, score.device, self.generator)
             pieces = []
-            for part in torch.arange(len(rows), device=rows.device).split(
-                max(1, ELEMENTS // (m * width))
-            ):
+            for part in torch.arange(len(rows), device=rows.device).split(most // m or 1):
                 place, sigma = where[part], sigmas[rows[part] % len(sigmas)]
                 noisy = used.around(points[seen[place]], drawn[place], sigma, score.dtype)
                 pieces.append(score.raw(noisy.flatten(0, 1)).reshape(len(part), m))

@@ -112,3 +112,10 @@ def affine_slope(d: int) -> float:
     """The share of ||w||_* by which the error of a computed w^T z + b grows with ||z - x||, see
     `affine_scores`."""
     return (d + 4) * EPS
+
+
+def round_down(radius: Tensor) -> Tensor:
+    """The next smaller float64, so that a radius which rounding raised by half a unit is lowered by
+    one; 0 and inf stay."""
+    lower = torch.nextafter(radius, torch.zeros_like(radius))
+    return torch.where(torch.isinf(radius), radius, lower)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, number, radii
-from lbrs.certificates import Certificate, round_down
+from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
+from lbrs.rounding import round_down
 from lbrs.scores.base import Local, Score, select
 from lbrs.scores.linear import LinearScore
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, integer
-from lbrs.certificates import Certificate
+from lbrs.certificate import Certificate
 from lbrs.multiclass import MulticlassLocallyBiased
 from lbrs.smoothing import LocallyBiased
 

@@ -9,7 +9,8 @@ import torch
 from scipy.stats import norm as normal
 
 from lbrs import L1, L2, LINF, Certificate, LinearScore, LocallyBiased, NearestNeighborOracle, Score
-from lbrs.certificates import round_down, theorem1, theorem6, theorem8
+from lbrs.certificates import theorem1, theorem6, theorem8
+from lbrs.rounding import round_down
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

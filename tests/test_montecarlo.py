@@ -11,11 +11,11 @@ from lbrs import GaussianScore, NormalSmoothing, Score
 from lbrs.montecarlo import (
     ConfidenceSequence,
     SignTest,
-    bounded,
     clopper_pearson,
     empirical_bernstein,
     sequential_sign,
 )
+from lbrs.scores.sampled import bounded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

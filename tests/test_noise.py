@@ -21,11 +21,20 @@ from lbrs import (
     NormalSmoothing,
     Score,
 )
-from lbrs.montecarlo import normal_draws
 from lbrs.noise import NOISES, grid
-from lbrs.rounded_normal import CELL, CELLS, DISTANCE, LEFT, STEPS, _excess, rounded_normal, table
+from lbrs.noise.rounded_normal import (
+    CELL,
+    CELLS,
+    DISTANCE,
+    LEFT,
+    STEPS,
+    _excess,
+    rounded_normal,
+    table,
+)
 from lbrs.scores.cohen import cohen_certificate, cohen_interval
 from lbrs.scores.gaussian import Estimate, gaussian_certificate
+from lbrs.scores.sampled import normal_draws
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

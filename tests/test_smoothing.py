@@ -9,9 +9,9 @@ from scipy.stats import binom
 from scipy.stats import norm as normal
 from torch.nn.functional import softplus
 
-import lbrs.montecarlo
 import lbrs.normal
 import lbrs.scores.base
+import lbrs.scores.sampled
 from lbrs import (
     L2,
     LINF,
@@ -260,7 +260,7 @@ def test_normal_smoothing_repeats_itself_with_the_same_seed(rng):
 def test_normal_smoothing_never_holds_more_noise_than_the_memory_allows(
     open_door, monkeypatch, limit
 ):
-    monkeypatch.setattr(lbrs.montecarlo, "ELEMENTS", limit)
+    monkeypatch.setattr(lbrs.scores.sampled, "ELEMENTS", limit)
     seen = []
     score = Score(lambda x: seen.append(x.numel()) or x[:, 0].tanh())
     NormalSmoothing(score, 0.1, 130).score(np.zeros((50, 1)))

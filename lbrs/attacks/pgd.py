@@ -71,7 +71,7 @@ def pgd(
 
 
 def _attack(
-    logit: Callable,
+    logit: Callable[[Tensor], Tensor],
     x: Tensor,
     sign: Tensor,
     radius: float,
@@ -94,11 +94,11 @@ def _attack(
 def _random(x: Tensor, radius: float, norm: Norm, start: torch.Generator) -> Tensor:
     """A random change of each point: uniform in the linf ball; in l2 of normal direction and a
     length uniform in [0, radius]."""
-    kind = {"dtype": x.dtype, "device": x.device, "generator": start}
     if norm == LINF:
-        return radius * (2 * torch.rand(x.shape, **kind) - 1)
-    change = torch.randn(x.shape, **kind).flatten(1)
-    length = radius * torch.rand(len(x), 1, **kind)
+        corner: Tensor = 2 * x.new_empty(x.shape).uniform_(generator=start) - 1
+        return radius * corner
+    change = x.new_empty(x.shape).normal_(generator=start).flatten(1)
+    length = radius * x.new_empty(len(x), 1).uniform_(generator=start)
     return (change * (length / norm(change)[:, None].clamp(min=1e-12))).reshape(x.shape)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lbrs.certificates import Certificate
+from lbrs.certificate import Certificate
 from lbrs.curvature import CertifiedLoss, smooth_score
 from lbrs.experiments import data
 from lbrs.experiments.configs import CertifiedConfig

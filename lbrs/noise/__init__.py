@@ -21,8 +21,8 @@ Proof. round(k + r Z) = k + round(r Z) for whole k, and (h k + sigma Z)/h = k + 
 How fl(h k) is rounded does not matter, nor what f computes in: both are functions of k.
 
 Each coordinate of E is drawn up to a total variation distance of `DISTANCE` = 2^-48 (see
-`lbrs.rounded_normal`). So with probability at least 1 - n d 2^-48 all numbers of n draws equal
-ideal ones, and this much is taken from the error that a confidence leaves (`spend`).
+`lbrs.noise.rounded_normal`). So with probability at least 1 - n d 2^-48 all numbers of n draws
+equal ideal ones, and this much is taken from the error that a confidence leaves (`spend`).
 
 Assumed: the generator's bits are independent and fair; f is a function of each point alone; whole
 numbers are computed as they should be, and float64 operations up to 2^-50 (see there).
@@ -33,7 +33,10 @@ import math
 import torch
 from torch import Tensor
 
-from lbrs.rounded_normal import DISTANCE, STEPS, rounded_normal
+from lbrs.noise.rounded_normal import DISTANCE, STEPS, rounded_normal
+
+Shape = tuple[int, ...]
+Source = torch.Generator | None
 
 EXACT = {torch.float32: 2.0**23, torch.float64: 2.0**52}
 """The whole numbers below, and their sums with a draw, are exact in these types."""
@@ -50,11 +53,7 @@ class PlainNoise:
     assumption = "independent normal draws, real arithmetic"
 
     def draw(
-        self,
-        shape: tuple[int, ...],
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator | None,
+        self, shape: Shape, dtype: torch.dtype, device: torch.device, generator: Source
     ) -> Tensor:
         """Z of `shape`, in at least float32."""
         return torch.randn(shape, dtype=working(dtype), device=device, generator=generator)
@@ -91,11 +90,7 @@ class SoundNoise(PlainNoise):
     assumption = "sound noise: rounded normal draws on a grid of sigma/65536, ideal random bits"
 
     def draw(
-        self,
-        shape: tuple[int, ...],
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator | None,
+        self, shape: Shape, dtype: torch.dtype, device: torch.device, generator: Source
     ) -> Tensor:
         """E of `shape`, as int32, at most 10 2^16 in size."""
         return rounded_normal(math.prod(shape), device, generator).reshape(shape)

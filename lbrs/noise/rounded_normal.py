@@ -17,7 +17,8 @@ computed and compared up to 2^-50, which costs at most 2 2^-50 sum M m <= 2^-49 
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,13 +56,12 @@ def table(device: torch.device) -> Table:
         ends = [mpmath.ncdf(edge) for edge in edges]
         least = [_probability(_far(i)) for i in range(-CELLS, CELLS)]
         counts = [int(mpmath.floor(STEPS * CELL * m)) for m in least]
-        masses = [b - a for a, b in zip(ends, ends[1:], strict=False)]
+        masses = [b - a for a, b in pairwise(ends)]
         rests = [mass - mpmath.mpf(k) / STEPS for mass, k in zip(masses, counts, strict=True)]
         bases = [float(1 - k / (STEPS * CELL * m)) for k, m in zip(counts, least, strict=True)]
-        sums, total = [], mpmath.fsum(rests)
-        for rest in rests:
-            sums.append(rest / total + (sums[-1] if sums else 0))
-        sums = [int(mpmath.floor(share * 2**62)) for share in sums[:-1]] + [2**62]
+        total = mpmath.fsum(rests)
+        shares = list(accumulate(rest / total for rest in rests))
+        sums = [int(mpmath.floor(share * 2**62)) for share in shares[:-1]] + [2**62]
     first = torch.arange(-CELLS, CELLS) * CELL
     far = torch.tensor([_far(i) for i in range(-CELLS, CELLS)])
     near = 2 * first + CELL - 1 - far
@@ -77,7 +77,7 @@ def _far(i: int) -> int:
     return i * CELL if i < 0 else (i + 1) * CELL - 1
 
 
-def _probability(c: int):
+def _probability(c: int) -> Any:
     """p(c), in mpmath's precision and to a share of 2^-80 for |c| <= 10 r, by Taylor's series."""
     import mpmath
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lbrs._checks import ELEMENTS, ArrayLike, batch, integer, number
-from lbrs.certificates import Certificate, round_down
+from lbrs.certificate import Certificate
 from lbrs.norms import Norm
+from lbrs.rounding import round_down
 from lbrs.scores.admission import SHARES, Observed, admit, observed, signature
 from lbrs.scores.local import Constant, Linearization, Local, select, sign
 from lbrs.scores.smooth import certify_smooth, refuse_gradient, refuse_kinks

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, array, batch, number
-from lbrs.certificates import Certificate, round_down, theorem_m
+from lbrs.certificate import Certificate
+from lbrs.certificates import theorem_m
 from lbrs.norms import Norm
-from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_allowance
+from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_allowance, round_down
 from lbrs.scores.admission import observed
 from lbrs.scores.base import Local, Score
 

@@ -5,12 +5,14 @@ from torch import Tensor
 
 from lbrs import _checks
 from lbrs._checks import ArrayLike, batch, integer, number
-from lbrs.certificates import Certificate, round_down, theorem_h
-from lbrs.montecarlo import SampledScore, normal_draws, safe_lower
+from lbrs.certificate import Certificate
+from lbrs.certificates import theorem_h
+from lbrs.montecarlo import safe_lower
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
-from lbrs.rounding import EPS
+from lbrs.rounding import EPS, round_down
 from lbrs.scores.base import Linearization, Local, sign
+from lbrs.scores.sampled import SampledScore, normal_draws
 
 
 class CohenScore(SampledScore):

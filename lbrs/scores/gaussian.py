@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, integer, labels, number, radii
-from lbrs.certificates import Certificate, radius_against, round_down, sign_aware, theorem_g
-from lbrs.montecarlo import SampledScore, bounded, empirical_bernstein, normal_draws
+from lbrs.certificate import Certificate
+from lbrs.certificates import radius_against, sign_aware, theorem_g
+from lbrs.montecarlo import empirical_bernstein
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
+from lbrs.rounding import round_down
 from lbrs.scores.base import Linearization, Local, sign
+from lbrs.scores.sampled import SampledScore, bounded, normal_draws
 from lbrs.scores.smooth import lowest_radius_along
 
 SPREAD = 1 + 4 * math.exp(-0.5) / math.sqrt(2 * math.pi)

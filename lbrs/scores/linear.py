@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, array, batch, number
-from lbrs.certificates import Certificate, round_down, sign_aware
+from lbrs.certificate import Certificate
+from lbrs.certificates import sign_aware
 from lbrs.norms import Norm
-from lbrs.rounding import CHOICE, affine_scores, affine_slope
+from lbrs.rounding import CHOICE, affine_scores, affine_slope, round_down
 from lbrs.scores.admission import observed
 from lbrs.scores.base import Constant, Linearization, Local, Score, select, sign
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, number
-from lbrs.certificates import Certificate, round_down, theorem_h
+from lbrs.certificate import Certificate
+from lbrs.certificates import theorem_h
 from lbrs.norms import Norm
-from lbrs.rounding import lipschitz_distance
+from lbrs.rounding import lipschitz_distance, round_down
 from lbrs.scores.base import Constant, Linearization, Local, Score, select, sign
 
 

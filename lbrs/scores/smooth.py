@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lbrs.certificates import (
-    Certificate,
-    radius_against,
-    radius_along,
-    round_down,
-    sign_aware,
-    theorem8,
-)
+from lbrs.certificate import Certificate
+from lbrs.certificates import radius_against, radius_along, sign_aware, theorem8
 from lbrs.norms import Norm
-from lbrs.rounding import EPS, general_score, least, slopes
+from lbrs.rounding import EPS, general_score, least, round_down, slopes
 from lbrs.scores.admission import Watch, observed
 from lbrs.scores.kinks import Judge
 from lbrs.scores.local import Local, select

@@ -11,9 +11,9 @@ import torch
 from scipy.optimize import linprog, minimize
 
 from lbrs import L1, L2, LINF, LinearScore, LocallyBiased, NearestNeighborOracle, Norm, Score
-from lbrs.certificates import round_down
 from lbrs.exact import cells as exact
 from lbrs.exact.cells import exact_radii
+from lbrs.rounding import round_down
 
 INSTANCES, BATCH = 10_000 if os.environ.get("LBRS_THOROUGH") else 600, 10
 SPREADS = [

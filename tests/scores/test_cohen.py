@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binom
 from scipy.stats import norm as normal
 
-import lbrs.montecarlo
+import lbrs.scores.sampled
 from lbrs import (
     L1,
     L2,
@@ -140,7 +140,7 @@ def test_draws_repeat_themselves_and_stay_in_bounded_memory(open_door, monkeypat
         for _ in range(2)
     )
     assert torch.equal(first, again)
-    monkeypatch.setattr(lbrs.montecarlo, "ELEMENTS", 100)
+    monkeypatch.setattr(lbrs.scores.sampled, "ELEMENTS", 100)
     seen = []
     CohenScore(lambda z: seen.append(z.numel()) or z[:, 0], 0.5, 130).counts(np.zeros((5, 3)))
     assert sum(seen) == 5 * 130 * 3 and max(seen) <= 100
