@@ -58,7 +58,7 @@ class Certificate:
 
     @property
     def abstains(self) -> Tensor:
-        """(n,) bool: where there is no prediction."""
+        """Where there is no prediction, as bool (n,)."""
         return self.prediction == (0 if self.classes is None else -1)
 
     def accuracy(self, y: ArrayLike, radius: float = 0.0) -> float:

@@ -24,7 +24,7 @@ __all__ = [
 
 
 def theorem1(lower: Tensor, sigma: float) -> Tensor:
-    r"""Theorem 1 (:prf:ref:`theorem-1`) for two classes whose scores sum to one.
+    r""":prf:ref:`Theorem 1 <theorem-1>` for two classes whose scores sum to one.
 
     .. math::
 
@@ -40,14 +40,14 @@ def theorem1(lower: Tensor, sigma: float) -> Tensor:
         sigma: > 0, in the units of x.
 
     Returns:
-        (n,): 0 where lower <= 1/2.
+        Radii (n,), 0 where lower <= 1/2.
     """
     quantile: Tensor = torch.special.ndtri(lower.clamp(min=0.5))
     return sigma * quantile
 
 
 def theorem6(value: Tensor, slope: Tensor, neighbor: Tensor) -> Tensor:
-    r"""Theorem 6 (:prf:ref:`theorem-6`), for a linear g: f^mu is constant on the open ball.
+    r""":prf:ref:`Theorem 6 <theorem-6>`, for a linear g: f^mu is constant on the open ball.
 
     .. math::
 
@@ -69,8 +69,8 @@ def theorem6(value: Tensor, slope: Tensor, neighbor: Tensor) -> Tensor:
 def theorem8(
     value: Tensor, slope: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor
 ) -> Tensor:
-    r"""Theorem 8 (:prf:ref:`theorem-8`), for a gradient that is L-Lipschitz from the norm to its
-    dual (:prf:ref:`assumption-7`): f^mu is constant on the open ball of radius
+    r""":prf:ref:`Theorem 8 <theorem-8>`, for a gradient that is L-Lipschitz from the norm to its
+    dual (:prf:ref:`Assumption 7 <assumption-7>`): f^mu is constant on the open ball of radius
     min{r_bdry(x), r_nghbr(x)}.
 
     .. math::
@@ -97,8 +97,8 @@ def theorem8(
 
 
 def theorem_h(distance: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float) -> Tensor:
-    r"""Theorems B and H (:prf:ref:`theorem-b`, :prf:ref:`theorem-h`): the sign-aware radius of
-    h + alpha K yhat for a K-Lipschitz h; B is the case of a linear h, K = ||a||_*.
+    r""":prf:ref:`Theorem H <theorem-h>`: the sign-aware radius of h + alpha K yhat for a
+    K-Lipschitz h; :prf:ref:`Theorem B <theorem-b>` is the case of a linear h, K = ||a||_*.
 
     .. math::
 
@@ -118,9 +118,9 @@ def theorem_h(distance: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float) 
 
 
 def sign_aware(along: Tensor, against: Tensor, agrees: Tensor, neighbor: Tensor) -> Tensor:
-    """What Theorems B, H and E' share (:prf:ref:`theorem-b`, :prf:ref:`theorem-h`,
-    :prf:ref:`theorem-e-prime`): `against` in disagreement, min{along, max(R_nb, against)} in
-    agreement, at least 0.
+    """What :prf:ref:`Theorem B <theorem-b>`, :prf:ref:`H <theorem-h>` and
+    :prf:ref:`E' <theorem-e-prime>` share: `against` in disagreement, min{along, max(R_nb, against)}
+    in agreement, at least 0.
 
     Parameters:
         along: (n,), how far the decision holds while the bias speaks for it.
@@ -134,7 +134,7 @@ def sign_aware(along: Tensor, against: Tensor, agrees: Tensor, neighbor: Tensor)
 def theorem_e(
     value: Tensor, slope: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float, L: float | Tensor
 ) -> Tensor:
-    r"""Theorem E' (:prf:ref:`theorem-e-prime`): the sign-aware radius for an L-Lipschitz gradient;
+    r""":prf:ref:`Theorem E' <theorem-e-prime>`: the sign-aware radius for an L-Lipschitz gradient;
     never below Theorem 8, and Theorem B as L -> 0.
 
     .. math::
@@ -167,7 +167,7 @@ def radius_against(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor
     No smaller radius is possible for all g with these v, G, L. It is 0 where m <= 0, inf where
     Psi_- is a positive constant.
 
-    Source: Theorem E (:prf:ref:`theorem-e`).
+    Source: :prf:ref:`Theorem E <theorem-e>`.
 
     Parameters:
         value, slope, alpha, L: as for ``theorem_e``.
@@ -189,7 +189,7 @@ def radius_along(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) 
 
     It is 0 where m = v + alpha G <= 0, inf where Psi_+ is a positive constant.
 
-    Source: Theorem E (:prf:ref:`theorem-e`).
+    Source: :prf:ref:`Theorem E <theorem-e>`.
 
     Parameters:
         value, slope, alpha, L: as for ``theorem_e``.
@@ -227,7 +227,7 @@ def _along(value: Tensor, slope: Tensor, alpha: float, L: Tensor) -> Tensor:
 
 
 def theorem_g(sigma: float, oscillation: float = 2.0) -> tuple[float, float]:
-    r"""Theorem G (:prf:ref:`theorem-g`): (K, L) such that g = g0 * N(0, sigma^2 I) has
+    r""":prf:ref:`Theorem G <theorem-g>`: (K, L) such that g = g0 * N(0, sigma^2 I) has
     ||grad g||_2 <= K and an L-Lipschitz gradient in l2, for any measurable g0.
 
     .. math::
@@ -258,7 +258,7 @@ def theorem_m(
     pairs: Tensor | None = None,
     predicted: Tensor | None = None,
 ) -> Tensor:
-    r"""Theorem M (:prf:ref:`theorem-m`): the radius of the class with the largest
+    r""":prf:ref:`Theorem M <theorem-m>`: the radius of the class with the largest
     S_c = h_c + alpha K 1[c = k(x)], for scores whose differences h_s - h_c are K-Lipschitz; H for
     two classes.
 

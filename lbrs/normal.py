@@ -23,7 +23,7 @@ class NormalSmoothing:
 
     The score must lie in [-1, 1]; it is the margin p(+1) - p(-1) of the paper's g in [0, 1]^2.
 
-    Source: Theorem 1 (:prf:ref:`theorem-1`), :doc:`smoothing`.
+    Source: :prf:ref:`Theorem 1 <theorem-1>`, :doc:`smoothing`.
 
     Parameters:
         score: the base score, such as ``ProbabilityMargin``.
@@ -140,7 +140,7 @@ class NormalSmoothing:
         return total / self.samples
 
     def certify(self, x: ArrayLike, confidence: float = 0.999) -> Certificate:
-        """Theorem 1 (:prf:ref:`theorem-1`) in l2: for each point, with probability at least
+        """:prf:ref:`Theorem 1 <theorem-1>` in l2: for each point, with probability at least
         `confidence` over the draws, f^mu is constant on the open ball.
 
         The prediction is the side of 0 on which the whole interval for g^mu(x) lies after

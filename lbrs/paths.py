@@ -79,7 +79,7 @@ def accuracy_path(local: Linearization, label: Tensor, y: ArrayLike) -> Steps:
     f^mu(x) is the oracle's label where alpha > abs(g(x))/||grad g(x)||_* and sign g(x) elsewhere,
     so the accuracy changes only at the crossings of the points where the two differ.
 
-    Source: Proposition L (:prf:ref:`proposition-l`).
+    Source: :prf:ref:`Proposition L <proposition-l>`.
 
     Parameters:
         local: of the score at n points.
@@ -120,7 +120,7 @@ def radius_path(
     turns, and min{alpha - D, nb} from there on. By Theorem 6 (bound="paper") it has
     min{D + alpha, nb} where they agree, else min{abs(D - alpha), nb}.
 
-    Source: Proposition L (:prf:ref:`proposition-l`).
+    Source: :prf:ref:`Proposition L <proposition-l>`.
 
     Parameters:
         distance: D >= 0 (n,), finite.

@@ -28,7 +28,7 @@ class CohenScore(SampledScore):
     ``LocallyBiased.certify`` is probabilistic and may abstain; ``predict`` and ``score`` estimate
     p by (k + 1/2)/(n + 1) from new draws.
 
-    Source: Theorem H (:prf:ref:`theorem-h`).
+    Source: :prf:ref:`Theorem H <theorem-h>`.
 
     Parameters:
         score: f is the sign of this Score, or of this torch callable (n, *shape) -> (n,), with
@@ -146,7 +146,7 @@ def cohen_certificate(
     noise: str = "plain",
     features: int = 1,
 ) -> Certificate:
-    """Theorem H (:prf:ref:`theorem-h`) for Cohen's score h = sigma PhiInv(p), in l2, from counts.
+    """:prf:ref:`Theorem H <theorem-h>` for Cohen's score h = sigma PhiInv(p), in l2, from counts.
 
     With R the lower end of f^mu(x) h(x), the radius is min{R + alpha, max(R_nb, R - alpha)} where
     f^mu(x) = yhat(x), and else R - alpha. Where the interval of h does not decide the sign of

@@ -48,7 +48,7 @@ class GaussianScore(SampledScore):
     ``LocallyBiased.certify`` gives Theorem E' with a confidence, and may abstain; ``predict`` and
     ``score`` use estimates from new draws.
 
-    Source: Theorem G (:prf:ref:`theorem-g`).
+    Source: :prf:ref:`Theorem G <theorem-g>`.
 
     Parameters:
         score: g0, a Score or torch callable with values in [-1, 1].
@@ -188,7 +188,7 @@ def gaussian_certificate(
     noise: str = "plain",
     features: int = 1,
 ) -> Certificate:
-    """Theorem E' (:prf:ref:`theorem-e-prime`) in l2 for g = g0 * N(0, sigma^2 I), abs(g0) <= 1,
+    """:prf:ref:`Theorem E' <theorem-e-prime>` in l2 for g = g0 * N(0, sigma^2 I), abs(g0) <= 1,
     from intervals.
 
     L is that of Theorem G; g and ||grad g|| lie in the intervals `found`. Where these do not decide
