@@ -21,7 +21,7 @@ class Mutation:
 FORMULAS = [
     Mutation(
         "bounded scores: beyond one by more than rounding",
-        "bounded",
+        "sampled.bounded",
         "size <= 1 + 16 * unit",
         "size <= 9 + 16 * unit",
         "test_montecarlo.py::test_a_score_further_beyond_one_is_refused_with_all_its_digits",
