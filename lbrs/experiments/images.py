@@ -9,7 +9,7 @@ from lbrs.attacks.pgd import pgd
 from lbrs.experiments import data
 from lbrs.experiments.configs import ImagesConfig
 from lbrs.experiments.networks import cnn, train
-from lbrs.experiments.stages import Results, Stages, accuracy, columns, counted, generator
+from lbrs.experiments.stages import Results, Stages, accuracy, columns, counted, generator, linspace
 from lbrs.normal import NormalSmoothing
 from lbrs.norms import L2, LINF, Norm
 from lbrs.oracles.nearest import NearestNeighborOracle
@@ -47,11 +47,6 @@ def images(
             for norm in (L2, LINF)
         },
     }
-
-
-def linspace(top: float, points: int) -> list[float]:
-    """Equidistant values from 0 to `top`."""
-    return torch.linspace(0, top, points, dtype=torch.float64).tolist()
 
 
 class Bench:

@@ -116,3 +116,9 @@ def counted(path: Steps, points: int) -> dict[str, list[Any]]:
 def columns(entries: list[Results]) -> dict[str, list[Any]]:
     """Entries with the same names as one list for each name."""
     return {name: [entry[name] for entry in entries] for name in entries[0]}
+
+
+def linspace(top: float, points: int) -> list[float]:
+    """Equidistant values from 0 to `top`."""
+    values: list[float] = torch.linspace(0, top, points, dtype=torch.float64).tolist()
+    return values

@@ -147,7 +147,7 @@ def test_curves_are_those_of_certifying_directly(record, bench, norm, method, bo
 
 def test_curves_of_cohens_smoothing_are_those_of_certifying_directly(record, bench):
     values, sigma, alpha = record.results["norms"]["l2"], 0.3, 0.5
-    network = bench._cnn(sigma)
+    network = bench.noisy_network(sigma)
     network.load_state_dict(bench.noisy(sigma))
     score = CohenScore(
         network.eval(), sigma, TINY.samples, generator("cpu", 0, "noisy", sigma, "draws")
