@@ -13,7 +13,9 @@ def _choice(default: Any, says: str) -> Any:
 
 @dataclass(frozen=True)
 class SpiralConfig:
-    """The choices of the illustrative example (Section 5.1); the paper gives only the range of alpha and the two norms."""
+    """The choices of the illustrative example (Section 5.1).
+
+    The paper gives only the range of alpha and the two norms."""
 
     train_points: int = _choice(
         800, "points on which the SVM is fitted; two arms, radius up to 10, drawn for this alone"
@@ -26,7 +28,8 @@ class SpiralConfig:
     alpha_max: float = _choice(10.0, "largest alpha; the paper's range is [0, 10]")
     tolerance: float = _choice(
         1e-3,
-        "largest error of the drawn average radii, which are exact functions of alpha; knots that matter less are left out",
+        "largest error of the drawn average radii, which are exact functions of alpha; "
+        "knots that matter less are left out",
     )
     shown_alphas: tuple[float, ...] = _choice(
         (0.0, 1.0, 3.0, 10.0), "alphas whose decision regions are drawn"
@@ -50,7 +53,9 @@ class SpiralConfig:
 
 @dataclass(frozen=True)
 class ImagesConfig:
-    """The choices of the image experiments (Section 5.2 and Appendix B); the defaults are the paper's protocol on MNIST where it gives one."""
+    """The choices of the image experiments (Section 5.2 and Appendix B).
+
+    The defaults are the paper's protocol on MNIST where it gives one."""
 
     dataset: str = _choice("mnist", "source of the images")
     positive: int = _choice(
@@ -61,7 +66,8 @@ class ImagesConfig:
     )
     test_points: int = _choice(
         10_000,
-        "test images at most, half of each class; all of the positive class and as many others if there are fewer",
+        "test images at most, half of each class; all of the positive class and as many others if "
+        "there are fewer",
     )
     channels: tuple[int, int, int] = _choice(
         (16, 32, 64),
@@ -83,7 +89,8 @@ class ImagesConfig:
     )
     alpha_max: float = _choice(
         1000.0,
-        "largest alpha that is drawn; the paper's range is [0, 1000]; accuracy is known at every alpha",
+        "largest alpha that is drawn; the paper's range is [0, 1000]; "
+        "accuracy is known at every alpha",
     )
     sigma: float = _choice(0.05, "sigma against the attack radius, as in the paper")
     alpha: float = _choice(10.0, "alpha against the attack radius, as in the paper")
@@ -98,7 +105,8 @@ class ImagesConfig:
     )
     samples: int = _choice(
         1000,
-        "draws of normal smoothing per image at most; a point stops once an anytime-valid interval excludes 0",
+        "draws of normal smoothing per image at most; a point stops once an anytime-valid "
+        "interval excludes 0",
     )
     error: float = _choice(
         1e-3, "chance at most that a decided prediction of normal smoothing is wrong"
@@ -125,13 +133,16 @@ class ImagesConfig:
 
 @dataclass(frozen=True)
 class CertifiedConfig:
-    """The choices of the experiment on certified radii, which the paper does not make: it certifies no image."""
+    """The choices of the experiment on certified radii.
+
+    The paper does not make it: it certifies no image."""
 
     dataset: str = _choice("mnist", "source of the images")
     positive: int = _choice(8, "class with label +1, against all others")
     reference_points: tuple[int, ...] = _choice(
         (10, 100, 1000),
-        "N, half of each class, nested random draws from the training images; the whole training set is added",
+        "N, half of each class, nested random draws from the training images; "
+        "the whole training set is added",
     )
     train_points: int = _choice(1_000_000, "training images at most, half of each class")
     test_points: int = _choice(10_000, "test images at most, half of each class")
@@ -191,7 +202,8 @@ class CertifiedConfig:
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values or list(values) != sorted(set(values)):
                 raise ValueError(
-                    f"{name} must hold at least one value, each larger than the one before, got {values!r}"
+                    f"{name} must hold at least one value, each larger than the one before, "
+                    f"got {values!r}"
                 )
         number("sigmas", self.sigmas[0], low=0, open_low=True)
         for count in self.reference_points:
@@ -201,20 +213,24 @@ class CertifiedConfig:
         for name in ("alphas", "linf_alphas"):
             if getattr(self, name)[0] != 0 or len(getattr(self, name)) < 4:
                 raise ValueError(
-                    f"{name} must begin with 0, the base network, and hold at least three other values, got {getattr(self, name)}"
+                    f"{name} must begin with 0, the base network, "
+                    f"and hold at least three other values, got {getattr(self, name)}"
                 )
 
 
 @dataclass(frozen=True)
 class SensitivityConfig:
-    """The choices of the experiment on what the choices decide: each panel changes one of them and keeps the others."""
+    """The choices of the experiment on what the choices decide.
+
+    Each panel changes one of them and keeps the others."""
 
     dataset: str = _choice("mnist", "source of the images")
     positive: int = _choice(8, "class with label +1 in all panels but that of the class")
     test_points: int = _choice(10_000, "test images at most, half of each class")
     channels: int = _choice(
         16,
-        "channels of the first convolution; the second and the third have twice and four times as many",
+        "channels of the first convolution; the second and the third have twice and four times as "
+        "many",
     )
     epochs: int = _choice(
         10, "epochs of Adam with a one-cycle rate on the logistic loss, batch 128"
@@ -233,7 +249,8 @@ class SensitivityConfig:
     )
     steps: tuple[float, ...] = _choice(
         (1.0, 2.5, 5.0),
-        "lengths of a step of PGD times the number of steps over the radius; the second also from a random start",
+        "lengths of a step of PGD times the number of steps over the radius; "
+        "the second also from a random start",
     )
     radius: float = _choice(0.5, "l2 radius of the attack on the base network")
     sigmas: tuple[float, ...] = _choice(
@@ -246,7 +263,8 @@ class SensitivityConfig:
     alpha_max: float = _choice(1000.0, "largest alpha that is drawn")
     alpha_points: int = _choice(
         61,
-        "alphas from a millionth of the largest to the largest in equal ratios, at which the exact paths are kept",
+        "alphas from a millionth of the largest to the largest in equal ratios, "
+        "at which the exact paths are kept",
     )
 
     def __post_init__(self) -> None:

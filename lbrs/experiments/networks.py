@@ -1,7 +1,7 @@
 """The base networks, and how they are trained."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from lbrs._checks import integer, number
 
 SOFT = 40.0
-"""Where torch's softplus turns into the identity; from 37 on that makes no difference in float64, while at the default, 20, its gradient jumps."""
+"""Where torch's softplus turns into the identity.
+
+From 37 on that makes no difference in float64, while at the default, 20, its gradient jumps."""
 
 
 def cnn(
@@ -20,10 +22,15 @@ def cnn(
     *,
     generator: torch.Generator | None = None,
 ) -> nn.Sequential:
-    """The paper's network: three convolutional layers with ReLU and one fully connected layer, giving one logit (n, 1).
+    """The paper's network: three convolutional layers with ReLU and one fully connected layer,
+    giving one logit (n, 1).
 
-    The convolutions are 3x3 with stride 2 (Section 5.2 leaves kernel, stride and width open). Weights are drawn by `generator`,
-    uniformly with torch's usual bounds. Parameters: `shape` (channels, height, width) of an image; `channels` of the three layers.
+    The convolutions are 3x3 with stride 2 (Section 5.2 leaves kernel, stride and width open).
+
+    Parameters:
+        shape: (channels, height, width) of an image.
+        channels: of the three layers.
+        generator: draws the weights, uniformly with torch's usual bounds.
     """
     return _convolutional(shape, channels, 3, nn.ReLU, generator)
 
@@ -34,9 +41,14 @@ def smooth_mlp(
     *,
     generator: torch.Generator | None = None,
 ) -> nn.Sequential:
-    """A fully connected network with softplus units, giving one logit (n, 1): its gradient is Lipschitz, so Theorems 8 and E' hold for it.
+    """A fully connected network with softplus units, giving one logit (n, 1).
 
-    Parameters: `shape` of a point; `widths` of the hidden layers.
+    Its gradient is Lipschitz, so Theorems 8 and E' hold for it.
+
+    Parameters:
+        shape: of a point.
+        widths: of the hidden layers.
+        generator: draws the weights.
     """
     sizes = [math.prod(shape), *widths]
     layers: list[nn.Module] = [nn.Flatten()]
@@ -51,9 +63,13 @@ def smooth_cnn(
     *,
     generator: torch.Generator | None = None,
 ) -> nn.Sequential:
-    """Convolutions (5x5, stride 2) with softplus units and one linear layer, giving one logit (n, 1); its gradient is Lipschitz.
+    """Convolutions (5x5, stride 2) with softplus units and one linear layer, giving one logit
+    (n, 1); its gradient is Lipschitz.
 
-    Parameters: `shape` (channels, height, width) of an image; `channels` of the hidden layers.
+    Parameters:
+        shape: (channels, height, width) of an image.
+        channels: of the hidden layers.
+        generator: draws the weights.
     """
     return _convolutional(shape, channels, 5, partial(nn.Softplus, threshold=SOFT), generator)
 
@@ -65,21 +81,17 @@ def _convolutional(
     activation: Callable[[], nn.Module],
     generator: torch.Generator | None,
 ) -> nn.Sequential:
-    """Convolutions with odd kernel `size` and stride 2, each with its activation, then one linear layer to a logit."""
+    """Convolutions with odd kernel `size` and stride 2, each with its activation, then one linear
+    layer to a logit."""
     depth, height, width = shape
     layers: list[nn.Module] = []
     for wide in channels:
-        layers += [
-            nn.utils.skip_init(nn.Conv2d, depth, wide, size, stride=2, padding=size // 2),
-            activation(),
-        ]
+        padding = size // 2
+        layers.append(nn.utils.skip_init(nn.Conv2d, depth, wide, size, stride=2, padding=padding))
+        layers.append(activation())
         depth, height, width = wide, -(-height // 2), -(-width // 2)
-    return _drawn(
-        nn.Sequential(
-            *layers, nn.Flatten(), nn.utils.skip_init(nn.Linear, depth * height * width, 1)
-        ),
-        generator,
-    )
+    last = nn.utils.skip_init(nn.Linear, depth * height * width, 1)
+    return _drawn(nn.Sequential(*layers, nn.Flatten(), last), generator)
 
 
 def _drawn(network: nn.Sequential, generator: torch.Generator | None) -> nn.Sequential:
@@ -87,7 +99,8 @@ def _drawn(network: nn.Sequential, generator: torch.Generator | None) -> nn.Sequ
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+            if layer.bias is not None:
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     return network
 
 
@@ -106,14 +119,25 @@ def train(
     learning_rate: float = 3e-3,
     noise: float = 0.0,
     generator: torch.Generator | None = None,
-    progress=lambda epochs: epochs,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
     loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = logistic,
 ) -> float:
-    """Train a logit network in place by Adam with a one-cycle rate; returns the last epoch's mean loss.
+    r"""Train a logit network in place by Adam with a one-cycle rate; returns the last epoch's mean
+    loss.
 
-    Afterwards the network is in evaluation mode and its weights are fixed. Parameters: `x` (n, *shape), `y` (n,) in {-1, +1};
-    `noise`, the standard deviation of normal noise added to each batch; `generator`, on the CPU, draws order and noise;
-    `progress` wraps the loop over epochs; `loss`, the mean loss of the network at a batch.
+    Afterwards the network is in evaluation mode and its weights are fixed.
+
+    Parameters:
+        network: giving one logit (n, 1).
+        x: the points (n, \*shape).
+        y: the labels (n,) in {-1, +1}.
+        epochs: how often all points are used.
+        batch: how many points a step uses.
+        learning_rate: the largest one of the cycle.
+        noise: standard deviation of the normal noise that is added to each batch.
+        generator: on the CPU, draws order and noise.
+        progress: wraps the loop over epochs.
+        loss: the mean loss of the network at a batch.
     """
     integer("epochs", epochs, low=1)
     number("learning_rate", learning_rate, low=0, open_low=True)

@@ -1,27 +1,45 @@
-"""The experiments as notebooks/runs.yml names them: a run's parameters, what its notebook takes, and what it tells at the end."""
+"""The runs as notebooks/runs.yml names them: their parameters, what their notebooks take, and what
+these tell at the end."""
 
 import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lbrs.experiments.records import PROFILES
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The environment of a process that computes beside others."""
+
+KEYS = ("title", "source", "parameters", "profiles")
+"""What an entry of runs.yml may hold."""
+
+RESERVED = ("run", "profile", "seed", "device")
+"""The parameters that come from the command."""
 
 OUTCOME = "application/vnd.lbrs.outcome+json"
 
 
 class BookError(RuntimeError):
-    """A notebook could not be executed or the website not be built; the last line of the text says why."""
+    """A notebook could not be executed or the website not be built; the last line of the text says
+    why."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One entry of notebooks/runs.yml: the text notebook `source`, the run's `parameters`, what each profile overrides, and the page's
-    `title` where the notebook's own heading is not meant."""
+    """One entry of notebooks/runs.yml.
+
+    Attributes:
+        name: of the run and its page.
+        source: the text notebook, below notebooks/.
+        parameters: of the run, at any profile.
+        profiles: what each profile overrides.
+        title: of the page, where the notebook's own heading is not meant.
+    """
 
     name: str
     source: str
@@ -30,9 +48,11 @@ class Run:
     title: str = ""
 
     def given(self, profile: str, seed: int, device: str) -> dict[str, Any]:
-        """What the notebook is given at `profile`: run, profile, seed, device, the run's own parameters, then the profile's.
+        """What the notebook is given at `profile`: run, profile, seed, device, the run's own
+        parameters, then the profile's.
 
-        Raises ValueError for a profile other than quick and paper.
+        Raises:
+            ValueError: for a profile other than quick and paper.
         """
         return {
             "run": self.name,
@@ -51,7 +71,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Ending:
-    """How an executed experiment ended: `run` was re-run, or shows the published record, and `reason` says why."""
+    """How an executed experiment ended: `run` was re-run, or shows the published record, and
+    `reason` says why."""
 
     run: str
     rerun: bool
@@ -61,8 +82,10 @@ class Ending:
 def load_runs(root: Path) -> dict[str, Run]:
     """The runs that notebooks/runs.yml of the project `root` names, in its order.
 
-    Raises ValueError, naming the file, the run and the key, for an unknown key, a missing source, a run without both
-    profiles, a value of the wrong kind, and a parameter that only the command may set.
+    Raises:
+        ValueError: naming the file, the run and the key, for an unknown key, a missing source, a
+            run without both profiles, a value of the wrong kind, and a parameter that only the
+            command may set.
     """
     import yaml
 
@@ -85,44 +108,50 @@ def _run(root: Path, name: str, entry: object) -> Run:
         )
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: must be a mapping with source and profiles, got {entry!r}")
-    for key in entry:
-        if key not in ("title", "source", "parameters", "profiles"):
-            raise ValueError(
-                f"{where}: unknown key {key!r}; allowed are title, source, parameters, profiles"
-            )
-    title, source, parameters, profiles = (
-        entry.get("title", ""),
-        entry.get("source"),
-        entry.get("parameters", {}),
-        entry.get("profiles"),
-    )
+    unknown = next((key for key in entry if key not in KEYS), None)
+    if unknown is not None:
+        raise ValueError(f"{where}: unknown key {unknown!r}; allowed are {', '.join(KEYS)}")
+    title, source = entry.get("title", ""), entry.get("source")
+    parameters, profiles = entry.get("parameters", {}), entry.get("profiles")
     if not isinstance(title, str):
         raise ValueError(f"{where}: title must be text, got {title!r}")
     if not isinstance(source, str) or not (root / "notebooks" / source).is_file():
         raise ValueError(f"{where}: source must name a text notebook in notebooks/, got {source!r}")
     if not isinstance(profiles, dict) or profiles.keys() != set(PROFILES):
         raise ValueError(
-            f"{where}: profiles must hold {' and '.join(PROFILES)} and nothing else, got {profiles!r}"
+            f"{where}: profiles must hold {' and '.join(PROFILES)} and nothing else, "
+            f"got {profiles!r}"
         )
-    for key, values in {
-        "parameters": parameters,
-        **{f"profiles.{profile}": profiles[profile] for profile in PROFILES},
-    }.items():
-        if not isinstance(values, dict):
-            raise ValueError(f"{where}: {key} must map parameters to values, got {values!r}")
-        for reserved in ("run", "profile", "seed", "device"):
-            if reserved in values:
-                raise ValueError(
-                    f"{where}: {key} must not set {reserved!r}, which comes from the command"
-                )
+    _check(where, "parameters", parameters)
+    for profile in PROFILES:
+        _check(where, f"profiles.{profile}", profiles[profile])
     return Run(name, source, parameters, profiles, title)
 
 
-def check_parameters(source: str, cells: list, given: dict[str, Any]) -> None:
-    """Raise ValueError unless `given` fits the first code cell, tagged `parameters`, and each name in it is read later.
+def _check(where: str, key: str, values: object) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: {key} must map parameters to values, got {values!r}")
+    for reserved in RESERVED:
+        if reserved in values:
+            raise ValueError(
+                f"{where}: {key} must not set {reserved!r}, which comes from the command"
+            )
 
-    `source` names the notebook in the errors. A value must have its default's type; an int may stand for a float, and each
-    item of a list must fit some item of the default list. Values not given keep their defaults.
+
+def check_parameters(source: str, cells: "list[NotebookNode]", given: dict[str, Any]) -> None:
+    """Refuse a notebook whose first code cell, tagged `parameters`, does not fit what is `given`,
+    and one in which a parameter is never read.
+
+    A value must have its default's type; an int may stand for a float, and each item of a list must
+    fit some item of the default list. Values not given keep their defaults.
+
+    Parameters:
+        source: names the notebook in the errors.
+        cells: of the notebook.
+        given: the parameters of the run.
+
+    Raises:
+        ValueError: with the source, the parameter, and what is allowed.
     """
     code = [cell for cell in cells if cell.cell_type == "code"]
     tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", ())]
@@ -131,32 +160,35 @@ def check_parameters(source: str, cells: list, given: dict[str, Any]) -> None:
             f"{source}: the first code cell, and no other, must be tagged 'parameters'"
         )
     defaults = _literals(source, code[0].source)
-    read = {name for cell in code[1:] for name in _names_read(source, cell.source)}
+    read = set[str]().union(*(_names_read(source, cell.source) for cell in code[1:]))
     for name in defaults:
         if name not in read:
             raise ValueError(f"{source}: parameter {name!r} is defined but no later cell reads it")
     for name, value in given.items():
         if name not in defaults:
-            raise ValueError(
-                f"{source}: unknown parameter {name!r}; allowed are {', '.join(defaults)}"
-            )
+            allowed = ", ".join(defaults)
+            raise ValueError(f"{source}: unknown parameter {name!r}; allowed are {allowed}")
         if not _fits(value, defaults[name]):
             raise ValueError(
-                f"{source}: parameter {name!r} must be of the kind of its default {defaults[name]!r} "
-                f"({type(defaults[name]).__name__}), got {value!r} ({type(value).__name__})"
+                f"{source}: parameter {name!r} must be of the kind of its default "
+                f"{defaults[name]!r} ({type(defaults[name]).__name__}), "
+                f"got {value!r} ({type(value).__name__})"
             )
 
 
 def _literals(source: str, cell: str) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for statement in _parse(source, cell).body:
         try:
-            (target,) = statement.targets
-            found[target.id] = ast.literal_eval(statement.value)
-        except (AttributeError, ValueError) as error:
+            match statement:
+                case ast.Assign([ast.Name(name)], value):
+                    found[name] = ast.literal_eval(value)
+                case _:
+                    raise ValueError("no assignment to one name")
+        except ValueError as error:
             raise ValueError(
-                f"{source}: the parameters cell must hold plain literals such as points = 300 only, "
-                f"got {ast.unparse(statement)!r}"
+                f"{source}: the parameters cell must hold plain literals such as points = 300 "
+                f"only, got {ast.unparse(statement)!r}"
             ) from error
     return found
 
@@ -174,7 +206,8 @@ def _parse(source: str, cell: str) -> ast.Module:
         return ast.parse(cell)
     except SyntaxError as error:
         raise ValueError(
-            f"{source}: a code cell must be plain Python, got {(error.text or '').strip()!r}: {error.msg}"
+            f"{source}: a code cell must be plain Python, "
+            f"got {(error.text or '').strip()!r}: {error.msg}"
         ) from error
 
 
@@ -186,20 +219,22 @@ def _fits(value: object, default: object) -> bool:
     return type(value) is type(default) or (type(value) is int and type(default) is float)
 
 
-def outcome_of(notebook: dict) -> Ending:
-    """What is told by the one output of type `OUTCOME` of an executed notebook; BookError if there is not exactly one."""
+def outcome_of(notebook: dict[str, Any]) -> Ending:
+    """What is told by the one output of type `OUTCOME` of an executed notebook.
+
+    Raises:
+        BookError: if there is not exactly one, or if it says too little.
+    """
     outputs = (output for cell in notebook["cells"] for output in cell.get("outputs", ()))
     found = [output["data"][OUTCOME] for output in outputs if OUTCOME in output.get("data", {})]
     if len(found) != 1:
         raise BookError(
-            f"an experiment must display exactly one object with data of type {OUTCOME}, got {len(found)}"
+            f"an experiment must display exactly one object with data of type {OUTCOME}, "
+            f"got {len(found)}"
         )
     told = found[0]
-    if not isinstance(told, dict) or {key: type(value) for key, value in told.items()} != {
-        "run": str,
-        "rerun": bool,
-        "reason": str,
-    }:
+    kinds = {key: type(value) for key, value in told.items()} if isinstance(told, dict) else None
+    if kinds != {"run": str, "rerun": bool, "reason": str}:
         raise BookError(
             f"an outcome must be {{run: text, rerun: true or false, reason: text}}, got {told!r}"
         )

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lbrs._files import write_text
-from lbrs.experiments.runs import ONE_THREAD, BookError, Ending, check_parameters, outcome_of
+from lbrs.experiments.runs import (
+    ONE_THREAD,
+    RESERVED,
+    BookError,
+    Ending,
+    check_parameters,
+    outcome_of,
+)
 from lbrs.website.jobs import Job
 
 if TYPE_CHECKING:
@@ -18,8 +25,7 @@ if TYPE_CHECKING:
 
 LOGS = Path("_build/logs")
 KEPT = ("kernelspec", "language_info")
-COMMANDED = ("run", "profile", "seed", "device")
-"""What an executed notebook says of itself."""
+"""What an executed notebook says of itself, beside what it was given by the command."""
 
 
 def perform(job: Job) -> Ending | None:
@@ -45,7 +51,7 @@ def perform(job: Job) -> Ending | None:
     outcome = _outcome(job, notebook) if job.parameters else None
     _clean(notebook)
     kept = {key: notebook.metadata[key] for key in KEPT if key in notebook.metadata}
-    told = {key: job.parameters[key] for key in COMMANDED if job.parameters}
+    told = {key: job.parameters[key] for key in RESERVED if job.parameters}
     told["fingerprint"] = job.stamp(given)
     notebook.metadata = nbformat.from_dict(kept | {"lbrs": told})
     write_text(job.target, nbformat.writes(notebook) + "\n")
