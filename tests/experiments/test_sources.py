@@ -1,5 +1,6 @@
 """What a record depends on is the code that computes it, and nothing that people only read."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -163,12 +164,18 @@ def test_a_record_names_the_commit_of_its_code(copy):
     assert sources.commit() == f"{code}-dirty"
 
 
+def code_of(notebook: str) -> str:
+    text = (ROOT / "notebooks" / notebook).read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^from lbrs.*$", text, re.MULTILINE))
+
+
 def test_each_experiment_is_in_the_table_once():
     for kind, experiment in EXPERIMENTS.items():
         assert (ROOT / "notebooks" / experiment.notebook).is_file()
         assert kind_of(experiment.config()) == kind
         assert experiment_in(experiment.notebook) is experiment
         assert experiment.compute.__module__ == f"lbrs.experiments.{kind}"
+        assert f"lbrs.pages.{experiment.page}" in sources.used_by(code_of(experiment.notebook))
     assert {path.name for path in (ROOT / "notebooks").glob("*.md")} == {
         experiment.notebook for experiment in EXPERIMENTS.values()
     }
