@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 import subprocess
 from collections.abc import Iterable
 from functools import cache
@@ -41,8 +42,8 @@ def code_hash(names: Iterable[str]) -> str:
 def used_by(code: str) -> set[str]:
     """The modules of lbrs that `code` imports, and all that these import, wherever they do it.
 
-    A module may also be named as a text, for `import_module`. Who imports lbrs itself may use the
-    whole library.
+    A module may also be named as a text, for `import_module`; a text that ends in a dot, such as
+    "lbrs.proofs.", names a whole room. Who imports lbrs itself may use the whole library.
     """
     known = modules()
     found: set[str] = set()
@@ -115,8 +116,8 @@ def _mentioned(source: bytes) -> frozenset[tuple[str, str]]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [alias.name for alias in node.names]
             found |= {(f"{node.module}.{name}", _home(node.module, name)) for name in names}
-        elif isinstance(node, ast.Constant) and str(node.value).startswith("lbrs."):
-            found.add((str(node.value), ""))
+        elif isinstance(node, ast.Constant) and re.match(r"lbrs\.\w", str(node.value)):
+            found.add((str(node.value).rstrip("."), ""))
     return frozenset(found)
 
 

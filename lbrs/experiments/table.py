@@ -40,7 +40,7 @@ class Experiment:
     def compute(self) -> "Callable[..., tuple[BinaryTask, Results]]":
         """The function: of the choices, the seed, the device and the stages."""
         found: Callable[..., tuple[BinaryTask, Results]] = resolve_name(
-            f"lbrs.experiments.{self.function}"
+            f"{__package__}.{self.function}"
         )
         return found
 

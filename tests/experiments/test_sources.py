@@ -122,6 +122,7 @@ def test_what_code_uses_is_followed_through_all_imports():
     )
     assert "lbrs.norms" in sources.used_by("from lbrs.norms import _private")
     assert "lbrs.norms" in sources.used_by("__import__('lbrs.norms')")
+    assert sources.used_by("f'lbrs.proofs.{1}'") >= {"lbrs.proofs.check", "lbrs.proofs.paper"}
     with pytest.raises(SyntaxError):
         sources.used_by("%matplotlib inline")
 
