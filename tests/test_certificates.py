@@ -111,7 +111,7 @@ def test_theorem_8_becomes_theorem_6_as_the_curvature_goes_to_zero(terms, alpha)
     far = torch.full_like(value, math.inf)
     flat = theorem6(value, slope, far)
     assert torch.equal(theorem8(value, slope, far, alpha, 0.0), flat)
-    # From r (B + L r) = |g^mu| with B = alpha L + G: the relative error is at most L (alpha / G + |g^mu| / G^2).
+    # r (B + L r) = |g^mu| with B = alpha L + G: off by at most L (alpha / G + |g^mu| / G^2)
     bound = alpha / slope + value.abs() / slope**2
     for L in 10.0 ** -np.arange(1, 13):
         error = 1 - theorem8(value, slope, far, alpha, L) / flat

@@ -1,4 +1,5 @@
-"""Means of bounded random numbers: confidence sequences, sequential signs, and Clopper-Pearson intervals."""
+"""Means of bounded random numbers: confidence sequences, sequential signs, and Clopper-Pearson
+intervals."""
 
 import math
 
@@ -29,7 +30,8 @@ STREAMS = {
 
 
 def intervals(values, error):
-    """All intervals of the empirical-Bernstein sequence of Waudby-Smith and Ramdas (2024, Theorem 2), one number at a time."""
+    """All intervals of the empirical-Bernstein sequence of Waudby-Smith and Ramdas (2024, Theorem
+    2), one number at a time."""
     mean, variance, total, squares, weights, weighted, cost, result = (
         0.5,
         0.25,
@@ -263,7 +265,7 @@ def test_mean_is_the_average_of_what_was_drawn(rng):
 
     def draw(rows, m):
         values = rng.uniform(-1, 1, (len(rows), m))
-        for row, numbers in zip(rows, values):
+        for row, numbers in zip(rows, values, strict=True):
             seen[row] += numbers.tolist()
         return values
 

@@ -1,4 +1,5 @@
-"""The sharp bounds: against brute force, in order with the paper's, best possible where they claim to be, and safe from rounding."""
+"""The sharp bounds: against brute force, in order with the paper's, best possible where they claim
+to be, and safe from rounding."""
 
 import numpy as np
 import pytest
@@ -180,7 +181,8 @@ def test_theorem_e_becomes_theorem_b_as_the_constant_vanishes(agrees):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 3.0])
 def test_against_is_attained_by_a_ridge_function_with_this_constant(alpha):
-    """g(z) = h(z) with h'(t) falling with slope -L: the classifier does change at the stated radius, for every v, G, L."""
+    """g(z) = h(z) with h'(t) falling with slope -L: the classifier does change at the stated
+    radius, for every v, G, L."""
     for v, G, L in ((2.0, 1.0, 0.5), (5.0, 0.2, 3.0), (9.0, 2.0, 0.01)):
         score = Score(
             lambda z: v - G * z[:, 0] - L / 2 * z[:, 0] ** 2 * torch.where(z[:, 0] > 0, 1.0, 0.0),
@@ -199,7 +201,8 @@ def test_against_is_attained_by_a_ridge_function_with_this_constant(alpha):
 
 
 def rounding_attack(score, oracle, x, radius, dtype, rng, tries=100):
-    """For each row, whether some floating-point point strictly inside the ball, near its point closest to the boundary, is classified otherwise."""
+    """For each row, whether some floating-point point strictly inside the ball, near its point
+    closest to the boundary, is classified otherwise."""
     model, direction = (
         LocallyBiased(score, oracle, 0.0),
         score.weight / torch.linalg.vector_norm(score.weight),

@@ -1,4 +1,5 @@
-"""The attack stays in ball and box, finds the optimum where it is known, and does as well as an independent implementation."""
+"""The attack stays in ball and box, finds the optimum where it is known, and does as well as an
+independent implementation."""
 
 import numpy as np
 import pytest
@@ -158,16 +159,16 @@ def test_as_strong_as_art_on_the_same_network(digits, norm, order, radius):
 @pytest.mark.parametrize(
     ("change", "named", "error"),
     [
-        (dict(norm=L1), "norm", ValueError),
-        (dict(norm="l2"), "norm", ValueError),
-        (dict(radius=-1.0), "radius", ValueError),
-        (dict(steps=0), "steps", ValueError),
-        (dict(step=0.0), "step", ValueError),
-        (dict(y=torch.tensor([0.0, 1.0])), "y", ValueError),
-        (dict(y=torch.ones(3)), "y", ValueError),
-        (dict(x=torch.full((2, 3), 1.5)), "x", ValueError),
-        (dict(x=torch.full((2, 3), torch.nan)), "x", ValueError),
-        (dict(x=np.zeros((2, 3))), "x", TypeError),
+        ({"norm": L1}, "norm", ValueError),
+        ({"norm": "l2"}, "norm", ValueError),
+        ({"radius": -1.0}, "radius", ValueError),
+        ({"steps": 0}, "steps", ValueError),
+        ({"step": 0.0}, "step", ValueError),
+        ({"y": torch.tensor([0.0, 1.0])}, "y", ValueError),
+        ({"y": torch.ones(3)}, "y", ValueError),
+        ({"x": torch.full((2, 3), 1.5)}, "x", ValueError),
+        ({"x": torch.full((2, 3), torch.nan)}, "x", ValueError),
+        ({"x": np.zeros((2, 3))}, "x", TypeError),
     ],
 )
 def test_bad_input_names_the_argument(change, named, error):
