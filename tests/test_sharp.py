@@ -1,6 +1,8 @@
 """The sharp bounds: against brute force, in order with the paper's, best possible where they claim
 to be, and safe from rounding."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -179,15 +181,16 @@ def test_theorem_e_becomes_theorem_b_as_the_constant_vanishes(agrees):
     assert errors == sorted(errors, reverse=True) and errors[3] < 1e-6 and errors[4] < 1e-12
 
 
+def ridge(z, v, G, L):
+    return v - G * z[:, 0] - L / 2 * z[:, 0] ** 2 * torch.where(z[:, 0] > 0, 1.0, 0.0)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 3.0])
 def test_against_is_attained_by_a_ridge_function_with_this_constant(alpha):
     """g(z) = h(z) with h'(t) falling with slope -L: the classifier does change at the stated
     radius, for every v, G, L."""
     for v, G, L in ((2.0, 1.0, 0.5), (5.0, 0.2, 3.0), (9.0, 2.0, 0.01)):
-        score = Score(
-            lambda z: v - G * z[:, 0] - L / 2 * z[:, 0] ** 2 * torch.where(z[:, 0] > 0, 1.0, 0.0),
-            gradient_lipschitz=None,
-        )
+        score = Score(partial(ridge, v=v, G=G, L=L))
         r = radius_against(
             torch.tensor([v], dtype=torch.float64), torch.tensor([G], dtype=torch.float64), alpha, L
         ).item()
