@@ -12,6 +12,9 @@ EPS = torch.finfo(torch.float64).eps
 CHOICE = 2 * EPS
 """How far fl(|g|/G) may be from |g|/G where it is compared with alpha, as a share, and more."""
 
+SHARE, TINY = 2.0**-90, 2.0**-1020
+"""|high + low - ||a - b||^2| <= SHARE ||a - b||^2 + TINY d, for `squares` in d dimensions."""
+
 
 def slopes(slope: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Lower and upper ends (n,), (n,) of G, where |fl(G) - G| <= s (1 + G).
@@ -119,3 +122,71 @@ def round_down(radius: Tensor) -> Tensor:
     one; 0 and inf stay."""
     lower = torch.nextafter(radius, torch.zeros_like(radius))
     return torch.where(torch.isinf(radius), radius, lower)
+
+
+def squares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """||a - b||^2 along the last axis (broadcast) as high + low, two float64 numbers with
+    high = fl(high + low). Every step acts on single entries, so a result depends on its rows alone.
+
+    Differences, squares and sums are split into a rounded number and its error (Knuth; Dekker),
+    and the errors are summed in plain arithmetic: in ceil(log2 d) = l <= 20 steps they are at most
+    (l + 4) u S in size, u = eps/2, S the result, and their sum is off by at most
+    (l + 6)(l + 5) u^2 S < 2^-96 S. Underflow may cost TINY d besides.
+    """
+    difference, low = _two_sum(a, -b)
+    top = 134217729.0 * difference
+    top = top - (top - difference)
+    rest, high = difference - top, difference * difference
+    low = ((top * top - high) + 2 * top * rest) + rest * rest + 2 * difference * low
+    while (width := high.shape[-1]) > 1:
+        if width % 2:
+            high, low = (torch.nn.functional.pad(v, (0, 1)) for v in (high, low))
+        high, low = (v.unflatten(-1, (2, -1)) for v in (high, low))
+        high, error = _two_sum(high[..., 0, :], high[..., 1, :])
+        low = (low[..., 0, :] + low[..., 1, :]) + error
+    high, low = high[..., 0], low[..., 0]
+    total = high + low
+    return total, low - (total - high)
+
+
+def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """fl(a + b) and its rounding error, exactly."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def of_product(d: int) -> float:
+    """The share of ||a||^2 + ||b||^2 by which ||b||^2 - 2 a^T b may be off, four times over.
+
+    Lemma. In any order of summation the computed value is off by at most (2 d + 10) u S, u = eps/2
+    and S = ||a||^2 + ||b||^2; as a measure of ||x - z||^2 - ||a||^2 for a = fl(x - c) and
+    b = fl(z - c) too: the two products cost (d + 1) u S each, since 2 |a|^T |b| <= S, the
+    differences 4 u S, the last sum 2 u S. That is (d + 5) eps S. Underflow may cost TINY d besides.
+    """
+    return 4 * EPS * (8 + d)
+
+
+def of_sum(d: int) -> float:
+    """The share by which a directly summed squared distance may be off, four times over.
+
+    Lemma. In any order of summation, with or without fused operations, the share is at most
+    (1 + u)^(d + 2) - 1 (difference 2, square 1, sum d - 1), and 3 u more if its root is rounded
+    and squared: less than (d + 6) u = (d + 6) eps / 2.
+    """
+    return 2 * EPS * (8 + d)
+
+
+def overtaking(square: Tensor, d: int) -> Tensor:
+    """By how much rho_j^2 - rho_k^2 as computed at x must exceed 2 t ||x_k - x_j||_* so that at no
+    z with ||z - x|| <= t the computed label is that of x_j, not of x_k; rho_j = ||x - x_j||_2.
+
+    Lemma. Where the computed label at z, t = ||z - x|| < b_kj(x), is that of x_j and not of x_k,
+    2 t ||x_k - x_j||_* >= rho_j^2 - rho_k^2 - n with
+    n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY. There rho(z, .) <= (1 + sqrt d) rho_j in
+    each norm, as rho_j - rho_k <= ||x_j - x_k||_2; so n <= 8 d (SHARE rho_j^2 + TINY). The squared
+    distances at x, as of `squares`, are off by SHARE each.
+
+    Parameters: `square` rho_j^2, as of `squares`; `d` features.
+    """
+    return (8 * d + 2) * SHARE * square + 8 * d * TINY

@@ -486,7 +486,7 @@ ALLOWANCES = [
     ),
     Mutation(
         "squared distances: their errors forgotten",
-        "distances.squares",
+        "rounding.squares",
         "2 * difference * low",
         "0 * low",
         "oracles",
@@ -514,8 +514,8 @@ ALLOWANCES = [
     ),
     Mutation(
         "bisectors: exact labels in the ball",
-        "radii.bisectors",
-        "(8 * d + 2) * SHARE * to_other[0]",
+        "rounding.overtaking",
+        "(8 * d + 2) * SHARE * square",
         "0",
         "oracles/test_allowances.py::test_radii_need_the_allowance_of_squares_in_the_ball",
     ),

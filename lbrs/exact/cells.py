@@ -14,11 +14,12 @@ from torch import Tensor
 
 from lbrs._checks import batch, number
 from lbrs.norms import L1, L2, LINF, Norm, as_norm
-from lbrs.oracles.nearest import SHARE, TINY, NearestNeighborOracle
+from lbrs.oracles.nearest import NearestNeighborOracle
+from lbrs.rounding import EPS, SHARE, TINY
 from lbrs.scores.base import select
 from lbrs.scores.linear import LinearScore
 
-EPS, TIE, BEYOND, FAR, FEW = 2.0**-52, 1 + 1e-9, 1e-6, 1e300, 32
+TIE, BEYOND, FAR, FEW = 1 + 1e-9, 1e-6, 1e300, 32
 Box = tuple[np.ndarray, np.ndarray]
 Cell = namedtuple("Cell", "y j radius safe d stretch")
 

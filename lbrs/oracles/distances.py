@@ -1,71 +1,19 @@
-"""Squared distances in twice the working precision, ranks within groups, and folded duplicates."""
+"""Distances between points, ranks within groups, and folded duplicates."""
 
 import torch
 from torch import Tensor
 
 from lbrs._checks import chunks
-
-EPS = torch.finfo(torch.float64).eps
-
-SHARE, TINY = 2.0**-90, 2.0**-1020
-"""|high + low - ||a - b||^2| <= SHARE ||a - b||^2 + TINY d, for `squares` in d dimensions."""
+from lbrs.norms import Norm
 
 CACHED = 64
 """Pairs of rows are taken in parts this many times smaller than memory allows: 1 MiB, which stays
 in a processor's cache."""
 
 
-def squares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """||a - b||^2 along the last axis (broadcast) as high + low, two float64 numbers with
-    high = fl(high + low). Every step acts on single entries, so a result depends on its rows alone.
-
-    Differences, squares and sums are split into a rounded number and its error (Knuth; Dekker),
-    and the errors are summed in plain arithmetic: in ceil(log2 d) = l <= 20 steps they are at most
-    (l + 4) u S in size, u = eps/2, S the result, and their sum is off by at most
-    (l + 6)(l + 5) u^2 S < 2^-96 S. Underflow may cost TINY d besides.
-    """
-    difference, low = _two_sum(a, -b)
-    top = 134217729.0 * difference
-    top = top - (top - difference)
-    rest, high = difference - top, difference * difference
-    low = ((top * top - high) + 2 * top * rest) + rest * rest + 2 * difference * low
-    while (width := high.shape[-1]) > 1:
-        if width % 2:
-            high, low = (torch.nn.functional.pad(v, (0, 1)) for v in (high, low))
-        high, low = (v.unflatten(-1, (2, -1)) for v in (high, low))
-        high, error = _two_sum(high[..., 0, :], high[..., 1, :])
-        low = (low[..., 0, :] + low[..., 1, :]) + error
-    high, low = high[..., 0], low[..., 0]
-    total = high + low
-    return total, low - (total - high)
-
-
-def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """fl(a + b) and its rounding error, exactly."""
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)
-
-
-def of_product(d: int) -> float:
-    """The share of ||a||^2 + ||b||^2 by which ||b||^2 - 2 a^T b may be off, four times over.
-
-    Lemma. In any order of summation the computed value is off by at most (2 d + 10) u S, u = eps/2
-    and S = ||a||^2 + ||b||^2; as a measure of ||x - z||^2 - ||a||^2 for a = fl(x - c) and
-    b = fl(z - c) too: the two products cost (d + 1) u S each, since 2 |a|^T |b| <= S, the
-    differences 4 u S, the last sum 2 u S. That is (d + 5) eps S. Underflow may cost TINY d besides.
-    """
-    return 4 * EPS * (8 + d)
-
-
-def of_sum(d: int) -> float:
-    """The share by which a directly summed squared distance may be off, four times over.
-
-    Lemma. In any order of summation, with or without fused operations, the share is at most
-    (1 + u)^(d + 2) - 1 (difference 2, square 1, sum d - 1), and 3 u more if its root is rounded
-    and squared: less than (d + 6) u = (d + 6) eps / 2.
-    """
-    return 2 * EPS * (8 + d)
+def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
+    """||a_i - b_j|| for rows of `a` (n, d) and `b` (m, d), as (n, m); 0 for equal rows."""
+    return torch.cdist(a, b, p=norm.p, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def ranked(group: Tensor, keys: tuple[Tensor, ...], count: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
-from lbrs.oracles.distances import CACHED, TINY, of_product
+from lbrs.oracles.distances import CACHED
+from lbrs.rounding import TINY, of_product
 
 ROOM = 1e-12
 """The share by which bounds are widened, for the rounding of ranges, powers and quotients."""

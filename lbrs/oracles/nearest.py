@@ -8,20 +8,10 @@ from torch import Tensor
 from lbrs import _checks
 from lbrs._checks import batch, chunks, integer
 from lbrs.norms import L2, Norm, as_norm
-from lbrs.oracles.distances import (
-    CACHED,
-    SHARE,
-    TINY,
-    folded,
-    of_product,
-    of_sum,
-    ranked,
-    squares,
-)
+from lbrs.oracles.distances import CACHED, distances, folded, ranked
 from lbrs.oracles.gaps import Gaps
 from lbrs.oracles.radii import Side
-
-__all__ = ["SHARE", "TINY", "NearestNeighborOracle", "distances"]
+from lbrs.rounding import TINY, of_product, of_sum, squares
 
 SAMPLE = 1024
 """Most reference points of which the center is taken: their median, which no single row moves."""
@@ -31,11 +21,6 @@ MORE = 7
 
 ROUGH = 1e-6
 """Share of the nearest opposite squared distance that the rounding of matrix products may reach."""
-
-
-def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
-    """||a_i - b_j|| for rows of `a` (n, d) and `b` (m, d), as (n, m); 0 for equal rows."""
-    return torch.cdist(a, b, p=norm.p, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 class NearestNeighborOracle:
@@ -196,16 +181,16 @@ class NearestNeighborOracle:
         near = values <= limit
         all_near = near[:, -1] & (width < low.shape[1])
         some = (near[:, k:].any(1) & ~all_near).nonzero().flatten()
-        i, place = near[some].nonzero(as_tuple=True)
-        pairs = [(some, i, index[some][i, place])]
-        for part in chunks(int(all_near.sum()), low.shape[1]):
-            rows = all_near.nonzero().flatten()[part]
-            pairs.append((rows, *(low[rows] <= limit[rows]).nonzero(as_tuple=True)))
-        index = index[:, :k].clone()
-        for rows, i, j in pairs:
-            if len(rows):
-                index[rows] = self._decided(x[rows], i, j, k)
-        return index
+        found = index[:, :k].clone()
+        if len(some):
+            i, place = near[some].nonzero(as_tuple=True)
+            found[some] = self._decided(x[some], i, index[some][i, place], k)
+        many = all_near.nonzero().flatten()
+        for part in chunks(len(many), low.shape[1]):
+            rows = many[part]
+            i, j = (low[rows] <= limit[rows]).nonzero(as_tuple=True)
+            found[rows] = self._decided(x[rows], i, j, k)
+        return found
 
     def _decided(self, x: Tensor, i: Tensor, j: Tensor, k: int) -> Tensor:
         """The k nearest of candidates j (p,) to the rows i (p,) of `x`, at least k for each row."""
@@ -217,8 +202,9 @@ class NearestNeighborOracle:
         limit = values[order[start + k - 1]] * (1 + slack) + 8 * d * TINY
         close = (values * (1 - slack) - 8 * d * TINY <= limit[i]).nonzero().flatten()
         i, j = i[close], j[close]
-        parts = [squares(x[i[part]], self._points[j[part]]) for part in chunks(len(i), CACHED * d)]
-        high, low = (torch.cat(values) for values in zip(*parts))
+        parts = chunks(len(i), CACHED * d)
+        pieces = [squares(x[i[part]], self._points[j[part]]) for part in parts]
+        high, low = map(torch.cat, zip(*pieces, strict=True))
         order, start = ranked(i, (high, low, self._kept[j]), len(x))
         return j[order[start[:, None] + more]]
 

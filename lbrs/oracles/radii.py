@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
-from lbrs.oracles.distances import CACHED, EPS, SHARE, TINY, ranked, squares
+from lbrs.oracles.distances import CACHED, ranked
 from lbrs.oracles.gaps import Gaps
+from lbrs.rounding import EPS, overtaking, squares
 
 ROUND = 8  # most opposite points looked at together before asking which may be closer still
 
@@ -26,19 +27,13 @@ def bisectors(
 ) -> Tensor:
     """Lower bounds of b_kj, which no rounding error of the labels or of this formula can break.
 
-    Where the computed label at z, t = ||z - x|| < b_kj(x), is that of x_j and not of x_k,
-    2 t ||x_k - x_j||_* >= rho_j^2 - rho_k^2 - n with
-    n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY. There rho(z, .) <= (1 + sqrt d) rho_j in
-    each norm, as rho_j - rho_k <= ||x_j - x_k||_2; so n <= 8 d (SHARE rho_j^2 + TINY). The squared
-    distances at x, as of `squares`, are off by SHARE each. The difference x_k - x_j costs a share
-    u, its norm `Norm.rounding`, the formula 5 u.
+    The difference x_k - x_j costs a share u, its norm `Norm.rounding`, the formula 5 u.
 
     Parameters: squared distances as of `squares` and computed gaps ||x_k - x_j||_*, each (n,).
     """
     numerator = (to_other[0] - to_same[0]) + (to_other[1] - to_same[1])
     loose = dual.rounding(d) + 8 * EPS
-    noise = (8 * d + 2) * SHARE * to_other[0] + 8 * d * TINY
-    safe = (numerator - noise) / (2 * gap * (1 + loose))
+    safe = (numerator - overtaking(to_other[0], d)) / (2 * gap * (1 + loose))
     return torch.where((gap > 0) & (safe > 0), safe, 0.0)
 
 
@@ -213,8 +208,9 @@ def _quotient(numerator: Tensor, gap: Tensor) -> Tensor:
 
 def _joined(parts: list[tuple[Pairs, Triples]]) -> tuple[Pairs, Triples]:
     """All pairs and triples together, numbered anew."""
-    pairs = Pairs(*(torch.cat(values) for values in zip(*(pairs for pairs, _ in parts))))
-    counts = [0, *(len(found.row) for found, _ in parts)]
-    shift = torch.tensor(counts).cumsum(0).tolist()
-    moved = [found._replace(pair=found.pair + s) for s, (_, found) in zip(shift, parts)]
-    return pairs, Triples(*(torch.cat(values) for values in zip(*moved)))
+    first, moved = 0, []
+    for pairs, triples in parts:
+        moved.append(triples._replace(pair=triples.pair + first))
+        first += len(pairs.row)
+    every = zip(*(pairs for pairs, _ in parts), strict=True)
+    return Pairs(*map(torch.cat, every)), Triples(*map(torch.cat, zip(*moved, strict=True)))

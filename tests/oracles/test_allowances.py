@@ -10,10 +10,10 @@ import pytest
 import torch
 from oracle_cases import NORMS, exact_radius, length
 
-import lbrs.oracles.distances
 import lbrs.oracles.gaps
 import lbrs.oracles.nearest
 import lbrs.oracles.radii
+import lbrs.rounding
 from lbrs import L1, L2, LINF, NearestNeighborOracle, Norm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -108,7 +108,7 @@ def test_radii_need_the_allowance_of_gaps_and_of_the_formula(rng, monkeypatch):
 
 def adversary(share, tiny, x, foe):
     """`squares` as wrong as its promise admits: too far at `x`, too near or too far elsewhere."""
-    plain = lbrs.oracles.distances.squares
+    plain = lbrs.rounding.squares
 
     def squares(a, b):
         high, low = plain(a, b)
@@ -130,8 +130,8 @@ def flips(monkeypatch, allowed, share, tiny, size):
         patch.setattr(lbrs.oracles.nearest, "squares", worse)
         patch.setattr(lbrs.oracles.nearest, "of_product", lambda d: 0.5)
         patch.setattr(lbrs.oracles.nearest, "of_sum", lambda d: 0.5)
-        patch.setattr(lbrs.oracles.radii, "SHARE", share if allowed else 0.0)
-        patch.setattr(lbrs.oracles.radii, "TINY", tiny if allowed else 0.0)
+        patch.setattr(lbrs.rounding, "SHARE", share if allowed else 0.0)
+        patch.setattr(lbrs.rounding, "TINY", tiny if allowed else 0.0)
         radius = oracle.radius(x, L2)
         way = (points[1] - points[0]) / L2(points[1] - points[0])
         z = x + radius * (1 - 1e-9) * way

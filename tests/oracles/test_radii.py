@@ -12,6 +12,7 @@ from oracle_cases import NORMS, exact_radius
 
 import lbrs.oracles.distances
 import lbrs.oracles.nearest
+import lbrs.rounding
 from lbrs import L1, L2, LINF, NearestNeighborOracle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -127,7 +128,7 @@ class Counted:
     """`squares`, counting the pairs that it decides."""
 
     def __init__(self, monkeypatch):
-        self.pairs, self.plain = 0, lbrs.oracles.distances.squares
+        self.pairs, self.plain = 0, lbrs.rounding.squares
         monkeypatch.setattr(lbrs.oracles.nearest, "squares", self)
 
     def __call__(self, a, b):
