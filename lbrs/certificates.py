@@ -29,11 +29,10 @@ def theorem1(lower: Tensor, sigma: float) -> Tensor:
     .. math::
 
        r^\mu_{\mathrm{nrm}}(x)
-       = \tfrac{\sigma}{2}\big(\Phi^{-1}(g^\mu_y(x)) - \Phi^{-1}(g^\mu_{y'}(x))\big)
-       = \sigma\,\Phi^{-1}(g^\mu_y(x))
+       = \frac{\sigma}{2}\Big(\Phi^{-1}\big(g^\mu_y(x)\big) - \Phi^{-1}\big(g^\mu_{y'}(x)\big)\Big)
 
-    The smoothed classifier keeps its class y on the open l2 ball of this radius, as
-    g_y' = 1 - g_y.
+    The smoothed classifier keeps its class y on the open l2 ball of this radius. As g_y' = 1 - g_y,
+    it is sigma PhiInv(g_y^mu(x)).
 
     Parameters:
         lower: (n,), a lower bound of g_y^mu(x) in [0, 1].
@@ -51,10 +50,10 @@ def theorem6(value: Tensor, slope: Tensor, neighbor: Tensor) -> Tensor:
 
     .. math::
 
-       r^\mu_{\mathrm{lin}}(x)
-       = \min\Big\{ \frac{|g^\mu(x)|}{\|a\|_*},\ r^\mu_{\mathrm{nghbr}}(x) \Big\}
+       r^\mu_{\mathrm{lin}}(x) = \min\Big\{ \frac{|g^\mu(x)|}{\|a\|_*},\
+       \min_{y_j \ne y_i} \frac{\rho(x, x_j)^2 - \rho(x, x_i)^2}{2\,\|x_i - x_j\|_*} \Big\}
 
-    Where a = 0 the first term is inf if g^mu(x) != 0, else 0.
+    The second term is r_nghbr(x). Where a = 0 the first is inf if g^mu(x) != 0, else 0.
 
     Parameters:
         value: g^mu(x) (n,).
@@ -102,11 +101,12 @@ def theorem_h(distance: Tensor, agrees: Tensor, neighbor: Tensor, alpha: float) 
 
     .. math::
 
-       r = \begin{cases} R - \alpha & f^\mu(x) \ne \hat y(x) \\
-       \min\{R + \alpha,\ \max(R_{\mathrm{nb}}, R - \alpha)\} & f^\mu(x) = \hat y(x) \end{cases}
+       r_H(x) = \begin{cases} R - \alpha & \text{if } s \neq \hat y(x), \\
+       \min\big\{R + \alpha,\ \max\{R_{\mathrm{nb}}(x),\, R - \alpha\}\big\}
+       & \text{if } s = \hat y(x) . \end{cases}
 
-    f^mu is constant on the open ball of this radius: an oracle that flips does no harm within
-    R - alpha. At alpha = 0 it is abs(h)/K.
+    f^mu, which is s at x, is constant on the open ball of this radius: an oracle that flips does no
+    harm within R - alpha. At alpha = 0 it is |h|/K.
 
     Parameters:
         distance: R = f^mu(x) h(x)/K (n,), negative where the oracle overrules h.
@@ -139,10 +139,11 @@ def theorem_e(
 
     .. math::
 
-       r = \begin{cases} \rho_- & f^\mu(x) \ne \hat y(x) \\
-       \min\{\rho_+,\ \max(R_{\mathrm{nb}}, \rho_-)\} & f^\mu(x) = \hat y(x) \end{cases}
+       r_{E'}(x) = \begin{cases} \rho_- & \text{if } s \neq \hat y(x), \\
+       \min\big\{\rho_+,\ \max\{R_{\mathrm{nb}}(x),\, \rho_-\}\big\}
+       & \text{if } s = \hat y(x) . \end{cases}
 
-    f^mu is constant on the open ball of this radius.
+    f^mu, which is s at x, is constant on the open ball of this radius.
 
     Parameters:
         value: v = f^mu(x) g(x) (n,).
@@ -157,15 +158,15 @@ def theorem_e(
 
 
 def radius_against(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) -> Tensor:
-    r"""The root rho_- of Psi_-(t) = m - (G + alpha L) t - (L/2) t^2, a lower bound of
-    f^mu(x) g - alpha ||grad g|| at distance t.
+    r"""The root rho_- of Psi_-(t), a lower bound of f^mu(x) g - alpha ||grad g|| at distance t.
 
     .. math::
 
-       \rho_- = \frac{2m}{B + \sqrt{B^2 + 2Lm}}, \qquad m = v - \alpha G, \quad B = G + \alpha L
+       \Psi_-(t) = v - \alpha G - (G + \alpha L)\,t - \tfrac L2 t^2, \qquad
+       \rho_- = \frac{2 m_-}{B + \sqrt{B^2 + 2 L m_-}}
 
-    No smaller radius is possible for all g with these v, G, L. It is 0 where m <= 0, inf where
-    Psi_- is a positive constant.
+    Here m_- = v - alpha G and B = G + alpha L. No larger radius is true for all g with these v, G,
+    L. It is 0 where m_- <= 0, inf where Psi_- is a positive constant.
 
     Source: :prf:ref:`Theorem E <theorem-e>`.
 
@@ -184,8 +185,8 @@ def radius_along(value: Tensor, slope: Tensor, alpha: float, L: float | Tensor) 
 
     .. math::
 
-       \Psi_+(t) = \min_{\nu} \Big\{ v - \tfrac{L t^2}{4} - \tfrac{t}{2}(G + \nu)
-       + \tfrac{(\nu - G)^2}{4L} + \alpha\nu : |\nu - G| \le Lt,\ \nu \ge 0 \Big\}
+       \Psi_+(t) = v - \frac{L t^2}{4} - \frac t2 (G + \nu^*) + \frac{(\nu^* - G)^2}{4L}
+       + \alpha\nu^*, \qquad \nu^* = \max\{0,\ G - Lt,\ G + Lt - 2\alpha L\}
 
     It is 0 where m = v + alpha G <= 0, inf where Psi_+ is a positive constant.
 
@@ -232,7 +233,8 @@ def theorem_g(sigma: float, oscillation: float = 2.0) -> tuple[float, float]:
 
     .. math::
 
-       K = \frac{\Omega}{\sigma\sqrt{2\pi}}, \qquad L = \frac{2\varphi(1)\,\Omega}{\sigma^2}
+       \|\nabla g(x)\|_2 \le \frac{\Omega}{\sigma\sqrt{2\pi}}, \qquad
+       \|\nabla g(x) - \nabla g(z)\|_2 \le \frac{2\varphi(1)\,\Omega}{\sigma^2}\,\|x - z\|_2
 
     phi is the standard normal density; no smaller constants are true for all g0.
 
@@ -264,9 +266,9 @@ def theorem_m(
 
     .. math::
 
-       r = \min_{k'} \max\{\mathrm{nb}(k'),\ R_{k'}\}, \qquad
-       R_{k'} = \min_{c \ne s} \Big\{ \frac{h_s - h_c}{K}
-       + \alpha\big(1[s = k'] - 1[c = k']\big) \Big\}
+       r_M(x) = \min_{k'} \max\{\mathrm{nb}(k'),\, R_{k'}\}, \qquad
+       R_{k'} = \min_{c \ne s} \Big( \frac{h_s(x) - h_c(x)}K
+       + \alpha\big(1[s = k'] - 1[c = k']\big) \Big)
 
     s is the prediction: an oracle whose class is k' within the ball does no harm within R_k'. It is
     0 where two classes have the largest S_c.

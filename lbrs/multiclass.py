@@ -14,7 +14,7 @@ from lbrs.scores.classes import ClassScores, biased
 class MulticlassLocallyBiased:
     r"""Locally biased smoothing of several classes, certified by Theorem M.
 
-    .. math:: f^\mu(x) = \operatorname*{arg\,max}_c \big( h_c(x) + \alpha K\,1[c = k(x)] \big)
+    .. math:: f^\mu(x) = \arg\max_c S_c(x), \qquad S_c(x) = h_c(x) + \alpha K\,1[c = k(x)]
 
     k(x) is the class of the nearest reference point. With two classes this is Theorem H for
     h_1 - h_0. Of equal biased scores the first class is predicted, with radius 0.

@@ -19,9 +19,10 @@ from lbrs.scores.sampled import bounded, normal_draws, reseeded
 class NormalSmoothing:
     r"""Normal smoothing of a soft score: f^mu = sign g^mu.
 
-    .. math:: g^\mu(x) = \mathbb{E}\,g(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)
+    .. math:: g^\mu(x) = \operatorname{E}_{\epsilon \sim \mu}\, g(x + \epsilon)
 
-    The score must lie in [-1, 1]; it is the margin p(+1) - p(-1) of the paper's g in [0, 1]^2.
+    The measure mu is N(0, sigma^2 I). The score must lie in [-1, 1]; it is the margin p(+1) - p(-1)
+    of the paper's g in [0, 1]^2.
 
     Source: :prf:ref:`Theorem 1 <theorem-1>`, :doc:`smoothing`.
 

@@ -1,6 +1,7 @@
 """Docstrings as they were written: mathematics in ASCII is no markup, and constants stay off the
 API page, as functions, classes and what belongs to these are for use from outside."""
 
+import inspect
 import re
 
 KEPT = re.compile(
@@ -31,7 +32,8 @@ def rewrite(app, what, name, obj, options, lines):
 
 def skip(app, what, name, obj, skipped, options):
     """The other: whether to leave out a member of a module."""
-    return True if what == "module" and not callable(obj) else None
+    shown = inspect.isclass(obj) or inspect.isroutine(obj)
+    return True if what == "module" and not shown else None
 
 
 def setup(app):

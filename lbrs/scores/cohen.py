@@ -19,14 +19,11 @@ class CohenScore(SampledScore):
     r"""Cohen's score, 1-Lipschitz in l2 for every measurable classifier f (Salman et al. 2019), so
     that Theorem H certifies h^mu(x) = h(x) + alpha yhat(x) in l2.
 
-    .. math::
+    .. math:: h(x) = \sigma\Phi^{-1}\big(P(f(x + \varepsilon) = 1)\big)
 
-       h(x) = \sigma\,\Phi^{-1}\big(p(x)\big),
-       \qquad p(x) = \mathbb{P}\big(f(x + \epsilon) = +1\big)
-
-    At alpha = 0 this is the certificate of Cohen et al. (2019). p is known through draws:
-    ``LocallyBiased.certify`` is probabilistic and may abstain; ``predict`` and ``score`` estimate
-    p by (k + 1/2)/(n + 1) from new draws.
+    The noise is N(0, sigma^2 I). At alpha = 0 this is the certificate of Cohen et al. (2019). The
+    probability p is known through draws: ``LocallyBiased.certify`` is probabilistic and may
+    abstain; ``predict`` and ``score`` estimate p by (k + 1/2)/(n + 1) from new draws.
 
     Source: :prf:ref:`Theorem H <theorem-h>`.
 

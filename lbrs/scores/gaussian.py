@@ -41,7 +41,7 @@ class Estimate:
 class GaussianScore(SampledScore):
     r"""A score smoothed by normal noise: its gradient is L-Lipschitz in l2, L = 0.968/sigma^2.
 
-    .. math:: g(x) = \mathbb{E}\,g_0(x + \epsilon), \qquad \epsilon \sim N(0, \sigma^2 I)
+    .. math:: g(x) = E\,g_0(x + \sigma Z), \qquad Z \sim N(0, I)
 
     g0 need not be differentiable or continuous: a ``ProbabilityMargin`` of any network will do,
     ReLU included. g and its gradient E[g0 eps]/sigma^2 are known through draws:

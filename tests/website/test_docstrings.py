@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "book/api.md").read_text(encoding="utf-8")
 MODULES = re.findall(r"automodule:: lbrs\.([\w.]+)$", REFERENCE, re.MULTILINE)
 SETTINGS = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
-LATER: set[str] = {"exact.cells"}
+LATER = {"exact.cells"}
 """Modules whose docstrings are still to be written for napoleon; the set only shrinks."""
 
 UNWANTED = (
