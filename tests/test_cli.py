@@ -220,7 +220,8 @@ def test_fetch_refuses_an_unknown_data_set(monkeypatch):
 
 @pytest.fixture
 def swept(project, monkeypatch):
-    """The arguments of `sweep.sweep` where every task but those of seed 7 is computed in 3 s, and seed 1 is recorded."""
+    """The arguments of `sweep.sweep` where every task but those of seed 7 is computed in 3 s,
+    and seed 1 is recorded."""
     (project / "notebooks/images.md").touch()
     (project / "notebooks/runs.yml").write_text(RUNS.replace("a.md", "images.md"))
     given = []

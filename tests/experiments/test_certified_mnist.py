@@ -1,4 +1,5 @@
-"""Certified MNIST: a bias certifies more than the smooth network alone, within time and memory, and no attack of ART's comes inside."""
+"""Certified MNIST: a bias certifies more than the smooth network alone, within time and memory,
+and no attack of ART's comes inside."""
 
 import resource
 
@@ -63,7 +64,8 @@ def test_all_test_images_against_ten_thousand_reference_points_fit_into_memory(t
 
 
 class Smoothed(nn.Module):
-    """g^mu as scores (-g^mu, g^mu), differentiable through the gradient's norm; the oracle's label is piecewise constant."""
+    """g^mu as scores (-g^mu, g^mu), differentiable through the gradient's norm;
+    the oracle's label is piecewise constant."""
 
     def __init__(self, model):
         super().__init__()

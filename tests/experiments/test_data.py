@@ -1,4 +1,5 @@
-"""Tasks are balanced, disjoint and repeatable; data that is missing or damaged is refused with the remedy."""
+"""Tasks are balanced, disjoint and repeatable; data that is missing or damaged is refused with the
+remedy."""
 
 import hashlib
 import shutil
@@ -47,11 +48,11 @@ def test_test_points_are_cut_to_a_balanced_part_and_the_hash_says_which():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (dict(dataset="mnits", seed=0), "dataset"),
-        (dict(dataset="digits", seed=0, positive=10), "positive"),
-        (dict(dataset="digits", seed=0, positive=-1), "positive"),
-        (dict(dataset="digits", seed=0, reference_points=1), "reference_points"),
-        (dict(dataset="digits", seed=0, test_points=0), "test_points"),
+        ({"dataset": "mnits", "seed": 0}, "dataset"),
+        ({"dataset": "digits", "seed": 0, "positive": 10}, "positive"),
+        ({"dataset": "digits", "seed": 0, "positive": -1}, "positive"),
+        ({"dataset": "digits", "seed": 0, "reference_points": 1}, "reference_points"),
+        ({"dataset": "digits", "seed": 0, "test_points": 0}, "test_points"),
     ],
 )
 def test_bad_choices_name_the_argument(arguments, named):
@@ -72,7 +73,8 @@ def test_unknown_download_is_refused():
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """A stand-in for the data set, of four small files with known sums, and a data folder of its own."""
+    """A stand-in for the data set, of four small files with known sums,
+    and a data folder of its own."""
     files = {f"MNIST/raw/{name}": name.encode() * 10 for name in data._MNIST_SUMS}
     monkeypatch.setattr(
         data,

@@ -1,4 +1,5 @@
-"""Where the computation runs: a GPU if there is one, and then with the same results; nothing asks for one."""
+"""Where the computation runs: a GPU if there is one, and then with the same results;
+nothing asks for one."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""The paper's protocol on the real MNIST, seed 0: what the paper says of the two ends, and of the middle."""
+"""The paper's protocol on the real MNIST, seed 0: what the paper says of the two ends,
+and of the middle."""
 
 import pytest
 import torch

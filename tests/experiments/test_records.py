@@ -1,4 +1,5 @@
-"""A record survives the disk, is written whole or not at all, and says what is wrong with a file that is none."""
+"""A record survives the disk, is written whole or not at all,
+and says what is wrong with a file that is none."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""The pipeline on tiny parameters: it repeats, it continues where it was stopped, and its limits are what they must be."""
+"""The pipeline on tiny parameters: it repeats, it continues where it was stopped,
+and its limits are what they must be."""
 
 import dataclasses
 
@@ -77,7 +78,7 @@ def test_the_ends_of_the_alpha_path_are_the_network_and_the_nearest_neighbour(tm
         assert values["radius"][0] == 0 and values["cnn"][0] == record.results["sets"][0]["cnn"]
 
 
-def test_on_the_spiral_the_bound_at_alpha_zero_is_below_the_radius_of_the_svm_and_the_end_is_the_nearest_neighbour(
+def test_the_spiral_begins_below_the_radius_of_the_svm_and_ends_at_the_nearest_neighbour(
     tmp_path,
 ):
     results = run(
@@ -114,10 +115,10 @@ def test_on_the_spiral_the_bound_at_alpha_zero_is_below_the_radius_of_the_svm_an
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (dict(profile="fast"), "profile"),
-        (dict(seed=-1), "seed"),
-        (dict(device="tpu"), "device"),
-        (dict(device=0), "device"),
+        ({"profile": "fast"}, "profile"),
+        ({"seed": -1}, "seed"),
+        ({"device": "tpu"}, "device"),
+        ({"device": 0}, "device"),
     ],
 )
 def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
@@ -136,18 +137,18 @@ def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "change"),
     [
-        (SpiralConfig, dict(turns=0.0)),
-        (SpiralConfig, dict(alpha_max=0.0)),
-        (SpiralConfig, dict(raster=0)),
-        (SpiralConfig, dict(shown_alphas=(-1.0,))),
-        (SpiralConfig, dict(exact_points=0)),
-        (SpiralConfig, dict(exact_alphas=(-1.0,))),
-        (SpiralConfig, dict(exact_radii=(float("nan"),))),
-        (ImagesConfig, dict(alpha=-1.0)),
-        (ImagesConfig, dict(samples=0)),
-        (ImagesConfig, dict(error=float("nan"))),
-        (ImagesConfig, dict(radii=(float("inf"),))),
-        (ImagesConfig, dict(noise="none")),
+        (SpiralConfig, {"turns": 0.0}),
+        (SpiralConfig, {"alpha_max": 0.0}),
+        (SpiralConfig, {"raster": 0}),
+        (SpiralConfig, {"shown_alphas": (-1.0,)}),
+        (SpiralConfig, {"exact_points": 0}),
+        (SpiralConfig, {"exact_alphas": (-1.0,)}),
+        (SpiralConfig, {"exact_radii": (float("nan"),)}),
+        (ImagesConfig, {"alpha": -1.0}),
+        (ImagesConfig, {"samples": 0}),
+        (ImagesConfig, {"error": float("nan")}),
+        (ImagesConfig, {"radii": (float("inf"),)}),
+        (ImagesConfig, {"noise": "none"}),
     ],
 )
 def test_bad_choices_are_named(kind, change):

@@ -1,4 +1,5 @@
-"""What the choices decide: the panels on tiny parameters, their limits, and what figures and sentences say of them."""
+"""What the choices decide: the panels on tiny parameters, their limits,
+and what figures and sentences say of them."""
 
 import dataclasses
 
@@ -140,12 +141,12 @@ def test_one_run_is_shown_where_too_few_are_published(records):
 @pytest.mark.parametrize(
     "change",
     [
-        dict(widths=(0,)),
-        dict(positives=(-1,)),
-        dict(reference_points=(1,)),
-        dict(steps=(1.0,)),
-        dict(radius=0.0),
-        dict(alpha_points=0),
+        {"widths": (0,)},
+        {"positives": (-1,)},
+        {"reference_points": (1,)},
+        {"steps": (1.0,)},
+        {"radius": 0.0},
+        {"alpha_points": 0},
     ],
 )
 def test_bad_choices_are_named(change):

@@ -1,4 +1,5 @@
-"""Sweeps: what they compute, and that neither the number of workers nor a worker or a sweep that is killed changes a record."""
+"""Sweeps: what they compute, and that neither the number of workers nor a worker or a sweep that
+is killed changes a record."""
 
 import ast
 import dataclasses
@@ -29,11 +30,15 @@ from lbrs.experiments.sweep import Result, SweepError
 RUNS = """
 spiral:
   source: spiral.md
-  parameters: {train_points: 60, reference_points: 30, test_points: 50, raster: 8, exact_points: 3, exact_alphas: [0, 1]}
+  parameters:
+    {train_points: 60, reference_points: 30, test_points: 50, raster: 8, exact_points: 3,
+     exact_alphas: [0, 1]}
   profiles: {quick: {}, paper: {test_points: 40}}
 digits:
   source: images.md
-  parameters: {dataset: digits, test_points: 30, channels: [4, 4, 4], epochs: 150, sigma_points: 3, radius_points: 2, samples: 40}
+  parameters:
+    {dataset: digits, test_points: 30, channels: [4, 4, 4], epochs: 150, sigma_points: 3,
+     radius_points: 2, samples: 40}
   profiles: {quick: {}, paper: {}}
 mnist: {source: images.md, parameters: {test_points: 30}, profiles: {quick: {}, paper: {}}}
 other: {source: other.md, profiles: {quick: {}, paper: {}}}
@@ -189,7 +194,8 @@ def test_different_choices_never_share_a_record(runs):
         (
             "other",
             {},
-            "run 'other': a sweep computes the experiments of spiral.md, images.md, certified.md, sensitivity.md, got notebooks/other.md",
+            "run 'other': a sweep computes the experiments of spiral.md, images.md, certified.md, "
+            "sensitivity.md, got notebooks/other.md",
         ),
     ],
 )

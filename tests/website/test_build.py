@@ -1,4 +1,5 @@
-"""The pipeline on a project of one tiny notebook: what it refuses, what it writes, when it asks for more, and how it fails."""
+"""The pipeline on a project of one tiny notebook: what it refuses, what it writes,
+when it asks for more, and how it fails."""
 
 import json
 import os
@@ -19,7 +20,8 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 PARAMETERS = 'run = "tiny"\nprofile = "quick"\nseed = 0\ndevice = "auto"\npoints = 3\nscale = 1.0'
 SHOW = """class Outcome:
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"text/plain": f"{profile} {seed} {device} {scale * points}", "application/vnd.lbrs.outcome+json": state}
+        told = f"{profile} {seed} {device} {scale * points}"
+        return {"text/plain": told, "application/vnd.lbrs.outcome+json": state}
 """
 STATE = 'state = {"run": run, "rerun": True, "reason": ""}\nOutcome()'
 
@@ -39,7 +41,8 @@ def project(tmp_path: Path) -> Path:
     """A project with one run, `tiny`, one page and nothing executed."""
     for name, content in {
         "notebooks/tiny.md": text(),
-        "notebooks/runs.yml": "tiny:\n  source: tiny.md\n  profiles: {quick: {points: 2}, paper: {}}\n",
+        "notebooks/runs.yml": "tiny:\n  source: tiny.md\n  profiles: {quick: {points: 2}, "
+        "paper: {}}\n",
         "book/intro.md": "# The page\n\nOne over $\\sigma$.\n",
         "_toc.yml": "format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/tiny\n",
         "_config.yml": 'title: Tiny\nexecute: {execute_notebooks: "off"}\n'
@@ -182,7 +185,8 @@ def cells(parameters: str, *others: str) -> list:
             "points = 3 * 4",
             "points",
             {},
-            "the parameters cell must hold plain literals such as points = 300 only, got 'points = 3 * 4'",
+            "the parameters cell must hold plain literals such as points = 300 only, "
+            "got 'points = 3 * 4'",
         ),
         ("import os", "os", {}, "the parameters cell must hold plain literals"),
         (
@@ -355,7 +359,8 @@ def test_the_whole_error_of_a_cell_is_logged_without_colours(project):
     (project / "notebooks/tiny.md").write_text(text(last="print(points)\n1 / 0"))
     with pytest.raises(
         BookError,
-        match=r"notebooks/tiny\.md failed; the whole error is in _build/logs/tiny\.log\nZeroDivisionError: division by zero",
+        match=r"notebooks/tiny\.md failed; the whole error is in _build/logs/tiny\.log\n"
+        r"ZeroDivisionError: division by zero",
     ):
         execute(project)
     log = (project / "_build/logs/tiny.log").read_text()
