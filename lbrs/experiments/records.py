@@ -125,6 +125,11 @@ def records_folder(root: Path | None = None) -> Path:
     return Path(named) if named else (root or find_project()) / "_build" / "records"
 
 
+def all_published() -> list[Record]:
+    """Every record that comes with the book."""
+    return [Record.load(file) for file in sorted(published_folder().glob("*.json"))]
+
+
 def published_folder() -> Path:
     """Where the records lie that come with the book."""
     return find_project() / "book" / "records"

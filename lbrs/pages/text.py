@@ -81,6 +81,21 @@ def over(records: Iterable[Record], value: Callable[[Record], float]) -> Spread:
     return spread(value(record) for record in records)
 
 
+def origins(records: Iterable[Record]) -> Markdown:
+    """The commit of each of the records, and how long all of them took."""
+    every = sorted(records, key=lambda record: (record.run, record.seed))
+    found: dict[tuple[str, str], list[int]] = {}
+    for record in every:
+        found.setdefault((record.run, record.commit[:12]), []).append(record.seed)
+    rows = [
+        [run, ", ".join(map(str, seeds)), f"`{commit}`" if commit else "not known"]
+        for (run, commit), seeds in found.items()
+    ]
+    hours = sum(record.wall_time for record in every) / 3600
+    listed = table(["run", "seeds", "commit"], rows)
+    return Markdown(f"{listed}\n\nTogether they took {hours:.1f} hours of one core.")
+
+
 def choices(record: Record) -> Markdown:
     """Every choice of the run: its name in the code, its value, what it is; changed defaults are
     marked."""

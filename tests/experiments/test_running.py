@@ -153,6 +153,7 @@ def test_bad_arguments_are_named_before_any_work(change, named, tmp_path):
 )
 def test_bad_choices_are_named(kind, change):
     assert change.keys() <= {field.name for field in dataclasses.fields(kind)}
+    assert change.keys() <= {field.name for field in dataclasses.fields(kind)}
     with pytest.raises((ValueError, TypeError), match=next(iter(change))):
         kind(**change)
 

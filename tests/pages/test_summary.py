@@ -1,12 +1,14 @@
 """The table of the first page, and that its sentences hold in the published records."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lbrs.experiments.records import find_project, published_seeds
+from lbrs.experiments.records import all_published, find_project, published_seeds
 from lbrs.pages.spiral import ends
 from lbrs.pages.summary import summary
-from lbrs.pages.text import over
+from lbrs.pages.text import origins, over
 
 FOLDER = find_project() / "book" / "records"
 
@@ -32,6 +34,21 @@ def test_the_table_holds_the_numbers_of_the_published_records():
         ranges = f"{np.median(last):.3f} ({min(last):.3f} to {max(last):.3f})"
         assert f"{ranges} | {len(found)}, {found[0].test_points:,} each |" in text
         assert f"| {told}: " in text
+
+
+def test_the_commits_of_the_published_records_are_told():
+    records = all_published()
+    told = origins(records).splitlines()
+    assert len({record.run for record in records}) == 9
+    for record in records:
+        (line,) = (
+            line
+            for line in told
+            if line.startswith(f"| {record.run} |") and record.commit[:12] in line
+        )
+        assert str(record.seed) in line.split("|")[2].replace(" ", "").split(",")
+    assert "Together they took" in told[-1]
+    assert "not known" in origins([replace(records[0], commit="")])
 
 
 def test_median_and_range():
