@@ -3,10 +3,11 @@
 import math
 import re
 
+import mpmath
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom
+from scipy.stats import beta, binom
 from scipy.stats import norm as normal
 
 import lbrs.scores.sampled
@@ -23,7 +24,7 @@ from lbrs import (
     verify,
 )
 from lbrs.montecarlo import clopper_pearson, safe_lower
-from lbrs.scores.cohen import cohen_certificate, cohen_interval
+from lbrs.scores.cohen import cohen_certificate, cohen_interval, one_sided
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -73,6 +74,91 @@ def test_alpha_zero_is_the_certificate_of_cohen_et_al(label):
         "Theorem H (Cohen's score)",
         L2,
     )
+
+
+def locuslab(chosen, counts, samples, sigma, error):
+    """`Smooth.certify` of locuslab/smoothing from the counts of +1 of both of its samples, which
+    has 0 for abstention: the class is the first with most votes, +1 before -1."""
+    label = 1 if chosen >= 50 else -1
+    votes = counts if label > 0 else samples - counts
+    lower = float(beta.ppf(error, votes, samples - votes + 1)) if votes else 0.0
+    return (0, 0.0) if lower < 0.5 else (label, sigma * float(normal.ppf(lower)))
+
+
+@pytest.mark.parametrize("samples", [1, 1000, 100_000])
+def test_equal_counts_give_cohens_radius_to_twelve_digits(samples):
+    drawn = np.random.default_rng(0).binomial(samples, np.linspace(0, 1, 400))
+    chosen = np.random.default_rng(1).binomial(100, np.linspace(0, 1, 400))
+    side = np.where(chosen >= 50, 1, -1)
+    near, sigma, error = [0.0] * 400, 0.25, 1 - 0.999
+    found = cohen_certificate(drawn, samples, sigma, side, near, 0.0, selected=side)
+    for k, k0, label, radius in zip(drawn, chosen, found.prediction, found.radius, strict=True):
+        expected, size = locuslab(k0, k, samples, sigma, error)
+        assert label == expected and size - 1e-12 <= radius <= size
+    assert 1 - samples // 1000 or (found.radius > 0).sum() > 300
+
+
+def at_least(k, n, p):
+    """The chance of k or more among n of chance p each."""
+    term = total = mpmath.binomial(n, k) * p**k * (1 - p) ** (n - k)
+    for i in range(k, n):
+        term *= mpmath.mpf(n - i) / (i + 1) * p / (1 - p)
+        total += term
+    return total
+
+
+@pytest.mark.parametrize("error", [0.2, 1e-3, 1e-9])
+def test_the_bound_from_one_side_is_below_that_of_forty_digits(error):
+    cases = [(k, n) for n in (1, 2, 50, 3000) for k in {1, n // 3, n // 2 + 1, n - 1, n} - {0}]
+    for k, n in cases:
+        low = one_sided(torch.tensor([k]).double(), n, error).item()
+        with mpmath.workdps(40):
+            p = mpmath.ncdf(mpmath.mpf(low - 1e-13 * (abs(low) + 1)))
+            assert error * (1 - 1e-8) <= at_least(k, n, p) <= error
+
+
+def test_a_class_chosen_by_other_draws_costs_less_and_is_the_only_one_predicted():
+    counts, far = torch.arange(0, 1001, 50), torch.full((21,), math.inf).double()
+    for alpha in (0.0, 0.7):
+        both = cohen_certificate(counts, 1000, 0.5, [1] * 21, far, alpha)
+        for side in (-1, 1):
+            one = cohen_certificate(counts, 1000, 0.5, [1] * 21, far, alpha, selected=[side] * 21)
+            same = both.prediction == side
+            assert (one.radius[same] > both.radius[same]).all()
+            assert ((one.prediction == side) | one.abstains).all()
+    top = (cohen_certificate([1000], 1000, 1.0, [1], [0.0], 0.0, selected=s) for s in (None, [1]))
+    two_sided, one_sided_ = (found.radius.item() for found in top)
+    assert one_sided_ / two_sided == pytest.approx(1.014, abs=1e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_a_score_with_selection_is_cohens_draw_for_draw(alpha):
+    def score(**options):
+        return CohenScore(lambda z: z[:, 0], 1.0, 500, torch.Generator().manual_seed(2), **options)
+
+    x, oracle = torch.linspace(-3, 3, 60)[:, None], NearestNeighborOracle([[-1.0], [1.0]], [1, -1])
+    found, again = LocallyBiased(score(selection=100), oracle, alpha).certify(x), score()
+    share = (again.counts(x, 100).double() + 0.5) / 101
+    first, label = torch.special.ndtri(share), oracle.label(x)
+    side = torch.where(alpha > first.abs(), label, torch.where(first >= 0, 1.0, -1.0))
+    near, counts = oracle.radius(x, L2), again.counts(x)
+    expected = cohen_certificate(counts, 500, 1.0, label, near, alpha, selected=side)
+    assert torch.equal(found.radius, expected.radius) and (found.radius > 0).sum() > 20
+    assert torch.equal(found.prediction, expected.prediction)
+
+
+def test_the_winner_of_the_same_draws_needs_both_sides():
+    """At p = 1/2 the one-sided bound of the winner of its own votes fails twice as often as said,
+    that of a class chosen beforehand does not."""
+    counts, ones = torch.arange(101), torch.ones(101)
+    weight = torch.from_numpy(binom.pmf(counts, 100, 0.5))
+    near, confidence = torch.zeros(101), 0.95
+
+    def fails(side):
+        found = cohen_certificate(counts, 100, 1.0, ones, near, 0.0, confidence, selected=side)
+        return weight[found.radius > 0].sum().item()
+
+    assert fails(ones) <= 0.05 < fails(torch.where(counts >= 50, 1.0, -1.0)) <= 0.1
 
 
 def test_it_certifies_where_cohen_abstains_and_where_the_base_is_wrong():
@@ -209,6 +295,8 @@ def test_one_set_of_counts_serves_all_alphas_at_once():
         ("sigma", lambda: CohenScore(torch.sin, 0.0)),
         ("samples", lambda: CohenScore(torch.sin, 1.0, 0)),
         ("generator", lambda: CohenScore(torch.sin, 1.0, 10, 0)),
+        ("selection", lambda: CohenScore(torch.sin, 1.0, 10, selection=-1)),
+        ("selected", lambda: cohen_certificate([1], 2, 1.0, [1], [1.0], 0.0, selected=[0])),
         ("score", lambda: CohenScore(3.0, 1.0)),
         ("score", lambda: CohenScore(COHEN, 1.0)),
         ("confidence", lambda: COHEN.interval([[0.0]], 1.5)),
