@@ -210,6 +210,13 @@ FORMULAS = [
         "layers/test_chains.py",
     ),
     Mutation(
+        "Theorem C: the sign of the weight",
+        "cells._Search.__init__",
+        "-s * model.w",
+        "s * model.w",
+        "exact/test_cells.py::test_radius_agrees_with_a_grid_of_the_plane",
+    ),
+    Mutation(
         "L in l1: without the square",
         "curvature._elementwise",
         "weights @ J**2).max()",
@@ -296,8 +303,8 @@ FORMULAS = [
     Mutation(
         "several classes: the bias of another one",
         "classes.biased",
-        "1, label",
-        "1, label * 0",
+        "label.to(h.device)[:, None]",
+        "0 * label.to(h.device)[:, None]",
         "test_multiclass.py",
     ),
     Mutation(
@@ -437,7 +444,7 @@ ALLOWANCES = [
         "ClassScores.margins",
         "- lipschitz_allowance(alpha, K, self.rounding)",
         "",
-        "test_soundness.py::test_no_certificate_is_false[MulticlassLocallyBiased, sharp]",
+        "test_soundness.py::test_no_certificate_is_false[ClassScores, sharp]",
     ),
     Mutation(
         "affine classes: without their errors",
@@ -527,6 +534,21 @@ ALLOWANCES = [
         "oracles/test_allowances.py::test_radii_need_the_allowance_of_gaps_and_of_the_formula",
     ),
     Mutation(
+        "Theorem C: arithmetic without errors",
+        "exact.cells.(EPS, TIE, BEYOND, FAR, FEW)",
+        "2.0**-52",
+        "0.0",
+        "exact/test_cells.py::test_no_bound_exceeds_the_exact_radius_and_the_prediction_changes"
+        "_at_it_and_not_before",
+    ),
+    Mutation(
+        "Theorem C: errors that do not grow",
+        "cells._Search.safe",
+        "(len(self.x) + 8) * EPS * reach",
+        "0 * reach",
+        "exact/test_cells.py",
+    ),
+    Mutation(
         "networks: a hundredth of their rounding",
         "Arithmetic.grows",
         "count * math.log1p",
@@ -574,7 +596,7 @@ ALLOWANCES = [
         "chains.lost",
         "2.0**-1000",
         "0.0",
-        "layers/test_chains.py::test_products_below_the_smallest_number_are_not_lost",
+        "test_curvature.py::test_tiny_weights_keep_their_curvature[l1]",
     ),
     Mutation(
         "networks: an exact constant L",

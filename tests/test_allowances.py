@@ -58,7 +58,9 @@ def coarse(monkeypatch):
 
 class Sides:
     """Errors to the side `side` at the point `at`, and to the other side elsewhere; those of the
-    gradient's length to the side `length`."""
+    gradient's length to the side `length`. `width`: features, more where more must add up."""
+
+    width = WIDE
 
     def place(self, at, side, length):
         self.at, self.side, self.length = at, side, length
@@ -93,6 +95,8 @@ class Slanted(Sides, Score):
     """a^T x + b as a score with L = 0 and exact values, whose gradient's length is off by
     `Norm.rounding`, to one side at `at` and to the other elsewhere."""
 
+    width = 10 * WIDE
+
     def __init__(self, weight, bias):
         super().__init__(lambda x: x @ weight + bias, 0.0, rounding=0)
         self.weight = weight
@@ -112,9 +116,9 @@ def ends(x, radius, norm, weight):
     return torch.stack([x + s * share * reach * way for share in SHARES for s in (1.0, -1.0)])
 
 
-def drawn(rng):
+def drawn(rng, d):
     """a, b, a point, alpha and a label: often near the boundary, or where alpha decides."""
-    a, x = (torch.from_numpy(rng.normal(size=WIDE)) for _ in range(2))
+    a, x = (torch.from_numpy(rng.normal(size=d)) for _ in range(2))
     x = x * rng.choice([1.0, 1e-3])
     bias = -float(a @ x) * rng.choice([0.0, 1.0]) + float(rng.normal()) * 10 ** rng.uniform(-3, 1)
     alpha = rng.choice([0.0, 1.0]) * 10 ** rng.uniform(-2, 2)
@@ -125,8 +129,8 @@ def trials(rng, kind, norm, bound, count):
     """How many certificates of erring scores are positive, and how many are false."""
     certified = false = 0
     for _ in range(count):
-        a, bias, x, alpha, label = drawn(rng)
-        oracle = NearestNeighborOracle(torch.zeros(1, WIDE), [label])
+        a, bias, x, alpha, label = drawn(rng, kind.width)
+        oracle = NearestNeighborOracle(torch.zeros(1, kind.width), [label])
         for side, length in product((1, -1), repeat=2):
             score = kind(a, bias).place(x, side, length)
             model = LocallyBiased(score, oracle, alpha, norm)
