@@ -536,6 +536,13 @@ ALLOWANCES = [
         "oracles/test_allowances.py::test_radii_need_the_allowance_of_gaps_and_of_the_formula",
     ),
     Mutation(
+        "Theorem C: a score without errors",
+        "cells._Model.__init__",
+        "(self.rounding + (len(a) + 2) * EPS / 2) * size",
+        "0",
+        "test_allowances.py::test_no_error_that_is_allowed_breaks_an_exact_certificate[l1]",
+    ),
+    Mutation(
         "Theorem C: errors that do not grow",
         "cells._Search.safe",
         "(len(self.x) + 8) * EPS * reach",

@@ -1,6 +1,7 @@
 """Adversaries of arithmetic: every kind of score with the worst errors that its lemma allows, in an
 arithmetic of 21 bits, in which they stand out from what float64 does; and lemmas, in fractions."""
 
+import importlib
 import sys
 from fractions import Fraction
 from itertools import product
@@ -26,41 +27,46 @@ from lbrs import (
     NormalSmoothing,
     Score,
 )
-from lbrs.certificates import round_down, theorem1
+from lbrs.certificates import theorem1
 from lbrs.curvature import gradient_lipschitz, layers
 from lbrs.layers import spectra
 from lbrs.layers.chains import lipschitz_constant
 from lbrs.montecarlo import ConfidenceSequence
-from lbrs.rounding import CHOICE, EPS, lipschitz_allowance
+from lbrs.rounding import CHOICE, EPS, lipschitz_allowance, round_down
 from lbrs.scores.base import Linearization, sign
 from lbrs.scores.gaussian import SPREAD, slope_interval
 
 COARSE = 2.0**-20
 UNIT = COARSE / 2
 NORMS = [L1, L2, LINF, Norm(3)]
-SHARES = (1 - 1e-9, 1 - 1e-6, 1 - 1e-4, 0.9, 0.5)
+SHARES = (1 - 1e-14, 1 - 1e-12, 1 - 1e-9, 1 - 1e-6, 1 - 1e-4, 0.9, 0.5)
 WIDE = 40
 """Features: with more of them more errors add up."""
 
 
 @pytest.fixture
 def coarse(monkeypatch):
-    """An arithmetic whose eps is `COARSE`: all that is allowed for errors grows alike."""
-    scale = COARSE / EPS
-    rooms = ("lbrs.rounding", "lbrs.scores.")
-    for module in [m for name, m in sys.modules.items() if name.startswith(rooms)]:
-        for name in ("EPS", "CHOICE"):
-            if isinstance(value := getattr(module, name, None), float):
-                monkeypatch.setattr(module, name, scale * value)
-    fine = Norm.rounding
-    monkeypatch.setattr(Norm, "rounding", lambda self, d, *rest: scale * fine(self, d, *rest))
+    """coarse(eps): from here on all that is allowed for errors is that of an arithmetic with this
+    eps, and what errs does so by half of it."""
+
+    def coarse(eps):
+        scale, rooms = eps / EPS, ("lbrs.rounding", "lbrs.scores.", "lbrs.exact.")
+        for module in [m for name, m in sys.modules.items() if name.startswith(rooms)]:
+            for name in ("EPS", "CHOICE"):
+                if isinstance(value := getattr(module, name, None), float):
+                    monkeypatch.setattr(module, name, scale * value)
+        fine = Norm.rounding
+        monkeypatch.setattr(Norm, "rounding", lambda self, d, *rest: scale * fine(self, d, *rest))
+        monkeypatch.setattr(Sides, "unit", eps / 2)
+
+    return coarse
 
 
 class Sides:
     """Errors to the side `side` at the point `at`, and to the other side elsewhere; those of the
     gradient's length to the side `length`. `width`: features, more where more must add up."""
 
-    width = WIDE
+    width, unit = WIDE, UNIT
 
     def place(self, at, side, length):
         self.at, self.side, self.length = at, side, length
@@ -71,7 +77,7 @@ class Sides:
 
     def compared(self, x, first):
         """`first` with a quotient that is off by a unit."""
-        share = 1 + self.side * self.turn(x) * first.base * UNIT
+        share = 1 + self.side * self.turn(x) * first.base * self.unit
         return Linearization(first.base, first.value, first.slope, first.crossing * share)
 
 
@@ -80,7 +86,7 @@ class Erring(Sides, LinearScore):
 
     def _affine(self, x):
         sizes = x.flatten(1).abs() @ self.weight.abs() + abs(self.bias)
-        error = (self.weight.numel() + 1) * UNIT * sizes
+        error = (self.weight.numel() + 1) * self.unit * sizes
         return super()._affine(x) + self.side * self.turn(x) * error
 
     def slope(self, norm):
@@ -148,6 +154,7 @@ def trials(rng, kind, norm, bound, count):
     ("kind", "bound"), [(Erring, "sharp"), (Erring, "paper"), (Slanted, "sharp")]
 )
 def test_no_error_that_is_allowed_breaks_a_certificate(rng, coarse, kind, bound, norm):
+    coarse(COARSE)
     certified, false = trials(rng, kind, norm, bound, 30)
     assert false == 0 and certified > 30
 
@@ -196,9 +203,20 @@ def class_trials(rng, norm, d, count):
     return certified, false
 
 
+@pytest.mark.parametrize("norm", NORMS[:3], ids=str)
+def test_no_error_that_is_allowed_breaks_an_exact_certificate(rng, coarse, norm, monkeypatch):
+    """In an arithmetic that the solver's own tolerance of 1e-9 still lets through."""
+    importlib.import_module("lbrs.exact.cells")
+    coarse(2.0**-40)
+    monkeypatch.setattr(Erring, "width", 3)
+    certified, false = trials(rng, Erring, norm, "exact", 15)
+    assert false == 0 and certified > 15
+
+
 @pytest.mark.parametrize("norm", NORMS, ids=str)
 @pytest.mark.parametrize("d", [1, WIDE])
 def test_no_error_that_is_allowed_breaks_an_affine_certificate_of_classes(rng, coarse, norm, d):
+    coarse(COARSE)
     certified, false = class_trials(rng, norm, d, 60)
     assert false == 0 and certified > 60
 
