@@ -25,6 +25,17 @@ def ranked(group: Tensor, keys: tuple[Tensor, ...], count: int) -> tuple[Tensor,
     return order, torch.searchsorted(group[order], torch.arange(count, device=group.device))
 
 
+def nth_least(n: int, values: Tensor, group: Tensor, count: int) -> Tensor:
+    """The n-th least of the `values` of each of the groups 0..count-1, which have at least n."""
+    order, start = ranked(group, (values,), count)
+    return values[order[start + n - 1]]
+
+
+def nth_largest(n: int, values: Tensor, group: Tensor, count: int) -> Tensor:
+    """The n-th largest of the `values` of each of the groups 0..count-1, as `nth_least`."""
+    return -nth_least(n, -values, group, count)
+
+
 def folded(points: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Which points matter: of equal points with one label the first k, as indices (m,) sorted by
     label and then by place; and for each point an equal one among them, as its position (N,).

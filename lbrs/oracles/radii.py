@@ -11,11 +11,10 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
-from lbrs.oracles.distances import CACHED, ranked
+from lbrs.oracles.distances import CACHED, nth_largest, nth_least, ranked
+from lbrs.oracles.frontier import Frontier
 from lbrs.oracles.gaps import Gaps
 from lbrs.rounding import EPS, overtaking, squares
-
-ROUND = 8  # most opposite points looked at together before asking which may be closer still
 
 
 def bisectors(
@@ -108,24 +107,14 @@ class Side:
         """Visit the j with the least lower bounds of beta_j, until none can be closer. The bounds
         are those of `near` (n, quorum) points of the label alone, by bounds of their gaps for all
         j, then by the gaps themselves for few."""
-        lower = torch.stack([self._from(k) for k in near.T]).amin(0)
-        best = torch.full((len(lower), self.quorum), torch.inf, dtype=lower.dtype).to(lower.device)
-        rows = torch.arange(len(lower), device=lower.device)
-        seen, step, found = 0, self.quorum, []
-        while len(rows) and seen < lower.shape[1]:
-            values, columns = lower[rows].topk(min(step, lower.shape[1] - seen), largest=False)
-            closer = values[:, 0] < best[rows, -1]
-            rows, columns, values = rows[closer], columns[closer], values[closer]
-            lower[rows[:, None], columns] = torch.inf
-            i, c = (values < best[rows, -1:]).nonzero(as_tuple=True)
-            close = self._least(near, rows[i], columns[i, c]) < best[rows[i], -1]
-            place = i[close], c[close]
-            pairs, triples = visited(rows[place[0]], columns[place])
-            high = torch.full_like(values, torch.inf)
-            high[place] = pairs.high
-            best[rows] = torch.cat([best[rows], high], 1).sort(1).values[:, : self.quorum]
+        frontier = Frontier(torch.stack([self._from(k) for k in near.T]).amin(0), self.quorum)
+        found = []
+        while frontier.open:
+            row, j = frontier.next_batch()
+            close = self._least(near, row, j) < frontier.worst[row]
+            pairs, triples = visited(row[close], j[close])
+            frontier.tighten(pairs.row, pairs.high)
             found.append((pairs, triples))
-            seen, step = seen + step, min(2 * step, max(ROUND, self.quorum))
         return _joined(found)
 
     def _least(self, near: Tensor, row: Tensor, j: Tensor) -> Tensor:
@@ -147,45 +136,47 @@ class Side:
         return _joined(parts) if parts else empty
 
     def _visit(self, row: Tensor, j: Tensor) -> tuple[Pairs, Triples]:
-        """As `_visited`: by bounds of all gaps first, then by the gaps that these leave."""
-        unique, inverse = j.unique(return_inverse=True)
-        near, far = self.gaps.bounds(self.other.start + unique, self.same, self.dual)
-        to = self.other.start + j
-        above = self.high[row, to][:, None] - self.low[row, self.same]
-        below = self.low[row, to][:, None] - self.high[row, self.same]
-        far *= 1 + self._loose
-        above, below = _quotient(above, near[inverse]), _quotient(below, far[inverse])
-        top = below.topk(self.quorum)
-        pair, k = (above > top.values[:, -1:]).scatter_(1, top.indices, True).nonzero(as_tuple=True)
+        """As `_visited`, for pairs that fit into memory with all points of the label."""
+        pair, k = self._candidates(row, j)
         gap = self._gap(k, j[pair])
         low, high = self._bounds(row[pair], k, j[pair], gap)
         order, start = ranked(pair, (-low,), len(row))
-        last = order[start + self.quorum - 1]
-        least = low[last]
+        top = order[start[:, None] + torch.arange(self.quorum, device=start.device)]
+        least, most = low[top[:, -1]], nth_largest(self.quorum, high, pair, len(row))
         keep = high > least[pair]
-        keep[order[start[:, None] + torch.arange(self.quorum, device=start.device)]] = True
-        order, start = ranked(pair, (-high,), len(row))
-        most = high[order[start + self.quorum - 1]]
+        keep[top] = True
         return Pairs(row, j, least, most), Triples(pair[keep], k[keep], gap[keep])
+
+    def _candidates(self, row: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
+        """For pairs, by their numbers, the k that may decide beta_j, by bounds of all gaps: those
+        whose b_kj may be above the `quorum` largest lower bounds, and these themselves."""
+        unique, inverse = j.unique(return_inverse=True)
+        near, far = self.gaps.bounds(self.other.start + unique, self.same, self.dual)
+        far *= 1 + self._loose
+        to = self.other.start + j
+        above = self.high[row, to][:, None] - self.low[row, self.same]
+        below = self.low[row, to][:, None] - self.high[row, self.same]
+        above, below = _quotient(above, near[inverse]), _quotient(below, far[inverse])
+        top = below.topk(self.quorum)
+        may = (above > top.values[:, -1:]).scatter_(1, top.indices, True)
+        pair, k = may.nonzero(as_tuple=True)
+        return pair, k
 
     def _gap(self, k: Tensor, j: Tensor) -> Tensor:
         return self.gaps.exact(self.same.start + k, self.other.start + j, self.dual)
 
     def _settled(self, pairs: Pairs, triples: Triples) -> Tensor:
-        """The radius (n,), of exact b_kj of those triples that may decide it."""
-        order, start = ranked(pairs.row, (pairs.high,), len(self.x))
-        worst = pairs.high[order[start + self.quorum - 1]]
+        """The radius (n,): beta_j is the `quorum`-th largest b_kj, and the radius the `quorum`-th
+        least beta_j. Exact are the b_kj of those triples that may decide it."""
+        worst = nth_least(self.quorum, pairs.high, pairs.row, len(self.x))
         matter = pairs.low <= worst[pairs.row]
         number = matter.cumsum(0) - 1
-        triple = matter[triples.pair].nonzero().flatten()
-        pair, k, gap = (values[triple] for values in triples)
-        row, j = pairs.row[pair], pairs.j[pair]
-        values = self._exact(row, k, j, gap)
-        group, row = number[pair], pairs.row[matter]
-        order, start = ranked(group, (-values,), len(row))
-        beta = values[order[start + self.quorum - 1]]
-        order, start = ranked(row, (beta,), len(self.x))
-        return beta[order[start + self.quorum - 1]]
+        kept = matter[triples.pair].nonzero().flatten()
+        pair, k, gap = (values[kept] for values in triples)
+        b = self._exact(pairs.row[pair], k, pairs.j[pair], gap)
+        row = pairs.row[matter]
+        beta = nth_largest(self.quorum, b, number[pair], len(row))
+        return nth_least(self.quorum, beta, row, len(self.x))
 
     def _exact(self, row: Tensor, k: Tensor, j: Tensor, gap: Tensor) -> Tensor:
         """`bisectors` for triples, which are those of any other call with the same points."""
