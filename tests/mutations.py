@@ -543,6 +543,14 @@ ALLOWANCES = [
         "test_allowances.py::test_no_error_that_is_allowed_breaks_an_exact_certificate[l1]",
     ),
     Mutation(
+        "Theorem K: closed by the least of the bounds of beta_j",
+        "Frontier.worst",
+        "self.best[:, -1]",
+        "self.best[:, 0]",
+        "oracles/test_radii.py"
+        "::test_radii_are_those_of_exact_arithmetic_and_never_above[l1-3-normal]",
+    ),
+    Mutation(
         "Theorem C: errors that do not grow",
         "cells._Search.safe",
         "(len(self.x) + 8) * EPS * reach",
