@@ -1,4 +1,4 @@
-"""The 1-nearest-neighbour oracle: its label, and the radius within which the label cannot change."""
+"""The 1-nearest-neighbour oracle: its label, and the radius within which it cannot change."""
 
 import math
 from fractions import Fraction
@@ -128,15 +128,20 @@ def test_radius_is_below_that_of_rational_arithmetic(draw, threat):
         oracle, size = NearestNeighborOracle(points, labels), {1: max, math.inf: sum}[threat.p]
         for bound in ("paper", "sharp"):
             for z, i, radius in zip(
-                at, oracle.nearest(x).tolist(), oracle.radius(x, threat, bound).tolist()
+                at,
+                oracle.nearest(x).tolist(),
+                oracle.radius(x, threat, bound).tolist(),
+                strict=True,
             ):
-                rho = [sum((s - t) ** 2 for s, t in zip(z, p)) for p in exact]
+                rho = [sum((s - t) ** 2 for s, t in zip(z, p, strict=True)) for p in exact]
                 assert rho[i] == min(rho)
                 same = [k for k in range(6) if labels[k] == labels[i]] if bound == "sharp" else [i]
                 other = [j for j in range(6) if labels[j] != labels[i]]
                 true = min(
                     max(
-                        (rho[j] - rho[k]) / 2 / size(abs(s - t) for s, t in zip(exact[j], exact[k]))
+                        (rho[j] - rho[k])
+                        / 2
+                        / size(abs(s - t) for s, t in zip(exact[j], exact[k], strict=True))
                         for k in same
                     )
                     for j in other
@@ -156,8 +161,8 @@ def test_squares_are_those_of_rational_arithmetic(rng):
             rng.normal(size=(50, d)),
         )
         high, low = lbrs.oracles.nearest.squares(torch.from_numpy(a), torch.from_numpy(b))
-        for row, other, h, low_part in zip(a, b, high.tolist(), low.tolist()):
-            true = sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(row, other))
+        for row, other, h, low_part in zip(a, b, high.tolist(), low.tolist(), strict=True):
+            true = sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(row, other, strict=True))
             assert (
                 abs(Fraction(h) + Fraction(low_part) - true) <= true / 2**96 and h + low_part == h
             )
@@ -168,7 +173,10 @@ def test_close_distances_are_told_apart_in_twice_the_precision(rng, k):
     points = 1 + rng.integers(-2, 3, (30, 4)) * 2.0**-52
     x = rng.normal(size=(100, 4))
     labels = rng.choice([-1, 1], 30)
-    rho = [[sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(z, p)) for p in points] for z in x]
+    rho = [
+        [sum((Fraction(s) - Fraction(t)) ** 2 for s, t in zip(z, p, strict=True)) for p in points]
+        for z in x
+    ]
     nearest = [sorted(range(30), key=lambda i: (row[i], i))[:k] for row in rho]
     oracle = NearestNeighborOracle(points, labels, k)
     assert oracle.nearest(x).tolist() == [row[0] for row in nearest]
@@ -308,7 +316,9 @@ def test_label_is_constant_inside_the_ball(draw, rng, norm):
     for N, d in [(2, 1), (3, 2), (12, 2), (8, 5)]:
         points, labels, x = draw(N, d, 20)
         oracle = NearestNeighborOracle(points, labels)
-        for z, i, radius in zip(torch.from_numpy(x), oracle.nearest(x), oracle.radius(x, norm)):
+        for z, i, radius in zip(
+            torch.from_numpy(x), oracle.nearest(x), oracle.radius(x, norm), strict=True
+        ):
             toward = norm.maximizer(
                 oracle.points[oracle.labels == -oracle.labels[i]] - oracle.points[i]
             )
