@@ -118,3 +118,150 @@ Proof.
 Qed.
 
 End Neighbours.
+
+(** ** Theorem K: a majority of k neighbours *)
+
+Section Majority.
+Context {E : space}.
+Notation reference := (E * label)%type.
+Implicit Types i j : reference.
+Variable references : list reference.
+Variable q : nat.
+Hypothesis q_pos : (1 <= q)%nat.
+Notation own y := (with_label same references y).
+
+Definition count {A} (p : A -> bool) (l : list A) : nat := List.length (filter p l).
+Definition at_least (t : R) (b : R) : bool := if Rle_dec t b then true else false.
+Definition more (t : R) (b : R) : bool := if Rlt_dec t b then true else false.
+Definition labelled (y : label) i : bool := if same (snd i) y then true else false.
+
+(** The q-th largest of a list, and the q-th smallest: q are at least as large, but fewer are
+larger; and the same downwards. *)
+Definition largest_nth (l : list R) (b : R) : Prop :=
+  (q <= count (at_least b) l)%nat /\ (count (more b) l < q)%nat.
+Definition smallest_nth (l : list R) (b : R) : Prop :=
+  (q <= count (fun a => at_least a b) l)%nat /\ (count (fun a => more a b) l < q)%nat.
+
+(** The 2q - 1 points nearest to [z] are [near], none farther than any of [rest], and most of them
+have the label [yhat z]. *)
+Definition majority_oracle (yhat : E -> label) : Prop := forall z, exists near rest,
+  Permutation references (near ++ rest) /\ List.length near = (2 * q - 1)%nat /\
+  (forall j i, In j near -> In i rest -> rho2 z (fst j) <= rho2 z (fst i)) /\
+  (q <= count (labelled (yhat z)) near)%nat.
+
+Lemma count_le {A} (p p' : A -> bool) l :
+  (forall a, In a l -> p a = true -> p' a = true) -> (count p l <= count p' l)%nat.
+Proof.
+  unfold count. induction l as [| a l all]; intros imp; simpl; [lia |].
+  pose proof (imp a (or_introl eq_refl)) as here.
+  assert (rest := all (fun b more => imp b (or_intror more))).
+  destruct (p a), (p' a); simpl; lia || discriminate (here eq_refl).
+Qed.
+
+Lemma count_length {A} (p : A -> bool) l : (count p l <= List.length l)%nat.
+Proof. unfold count. induction l as [| a l all]; simpl; [| destruct (p a); simpl]; lia. Qed.
+
+Lemma count_none {A} (l : list A) : count (fun _ => false) l = 0%nat.
+Proof. now induction l. Qed.
+
+Lemma count_app {A} (p : A -> bool) l m : count p (l ++ m) = (count p l + count p m)%nat.
+Proof. unfold count. rewrite filter_app, app_length. reflexivity. Qed.
+
+Lemma count_perm {A} (p : A -> bool) l m : Permutation l m -> count p l = count p m.
+Proof.
+  unfold count. intros perm. induction perm; simpl; try congruence.
+  - destruct (p x); simpl; congruence.
+  - destruct (p x), (p y); simpl; congruence.
+Qed.
+
+Lemma count_map {A B} (f : A -> B) p l : count p (map f l) = count (fun a => p (f a)) l.
+Proof.
+  unfold count. induction l as [| a l all]; simpl; [easy |]. destruct (p (f a)); simpl; congruence.
+Qed.
+
+Lemma count_filter {A} (p p' : A -> bool) l :
+  count p (filter p' l) = count (fun a => andb (p' a) (p a)) l.
+Proof.
+  unfold count. induction l as [| a l all]; simpl; [easy |].
+  destruct (p' a), (p a) eqn:e; simpl; rewrite ?e; simpl; congruence.
+Qed.
+
+Lemma count_label_sum y l :
+  (count (labelled y) l + count (labelled (opposite y)) l = List.length l)%nat.
+Proof.
+  unfold count, labelled. induction l as [| a l all]; simpl; [easy |].
+  destruct a as [? []], y; simpl in *; lia.
+Qed.
+
+Variables (yhat : E -> label) (x : E).
+Hypothesis majority : majority_oracle yhat.
+Notation y := (yhat x).
+
+(** The numbers max{b_ij, 0} of a challenger [j], and beta_j. *)
+Definition defences j : list R := map (fun i => Rmax (bisector i j x) 0) (own y).
+Variable beta : reference -> R.
+Hypothesis beta_is : forall j, In j (own (opposite y)) -> largest_nth (defences j) (beta j).
+
+(** A challenger among the nearest has overtaken all but q - 1 defenders. *)
+Lemma overtakes d near rest j :
+  Permutation references (near ++ rest) ->
+  (forall j i, In j near -> In i rest -> rho2 (x +' d) (fst j) <= rho2 (x +' d) (fst i)) ->
+  (count (labelled y) near < q)%nat -> In j near -> snd j = opposite y -> beta j <= norm d.
+Proof.
+  intros perm first few inside other. apply Rnot_lt_le. intros lt.
+  assert (challenger : In j (own (opposite y))).
+  { apply in_with. split; [| exact other]. apply (Permutation_in _ (Permutation_sym perm)).
+    apply in_or_app. now left. }
+  destruct (beta_is j challenger) as [enough _]. unfold defences in enough.
+  rewrite count_map in enough. unfold with_label in enough. rewrite count_filter in enough.
+  rewrite (count_perm _ _ _ perm), count_app in enough.
+  set (stands := fun i => (_ && _)%bool) in enough.
+  assert (none : count stands rest = 0%nat).
+  { apply Nat.le_0_r, Nat.le_trans with (count (fun _ : reference => false) rest).
+    - apply count_le. intros i behind yes. apply andb_prop in yes as [_ large].
+      unfold at_least in large. destruct (Rle_dec (beta j) _) as [le |]; [exfalso | easy].
+      pose proof (overtaking x d i j (first j i inside behind)). pose proof (norm_pos E d).
+      unfold Rmax in le. destruct (Rle_dec (bisector i j x) 0); lra.
+    - now rewrite count_none. }
+  assert (count stands near <= count (labelled y) near)%nat; [| lia].
+  apply count_le. intros i _ yes. now apply andb_prop in yes as [is _].
+Qed.
+
+(** If the label has changed, q challengers have a beta of at most the distance. *)
+Lemma challengers d :
+  yhat (x +' d) <> y -> (q <= count (fun j => at_least (beta j) (norm d)) (own (opposite y)))%nat.
+Proof.
+  intros flips. destruct (majority (x +' d)) as (near & rest & perm & size & first & most).
+  destruct (label_cases (yhat (x +' d)) y) as [keeps | is]; [easy |]. rewrite is in most.
+  pose proof (count_label_sum y near) as both.
+  assert (few : (count (labelled y) near < q)%nat) by lia.
+  apply Nat.le_trans with (1 := most). unfold with_label. rewrite count_filter.
+  rewrite (count_perm _ _ _ perm), count_app.
+  apply Nat.le_trans with (2 := Nat.le_add_r _ _). apply count_le. intros j inside other.
+  unfold labelled in other. destruct (same (snd j) (opposite y)) as [its |]; [simpl | easy].
+  pose proof (overtakes d near rest j perm first few inside its).
+  unfold at_least. now destruct (Rle_dec (beta j) (norm d)).
+Qed.
+
+(** Theorem K: the majority keeps its label on the open ball of the q-th smallest beta. *)
+Theorem theorem_K (r : R) :
+  smallest_nth (map beta (own (opposite y))) r -> constant_within yhat x r.
+Proof.
+  intros [_ few] d short. destruct (same (yhat (x +' d)) y) as [keeps | flips]; [exact keeps |].
+  pose proof (challengers d flips) as many. rewrite count_map in few. exfalso.
+  assert ((count (fun j => at_least (beta j) (norm d)) (own (opposite y)) <=
+    count (fun j => more (beta j) r) (own (opposite y)))%nat); [| lia].
+  apply count_le. intros j _. unfold at_least, more. change (norm d < r) in short.
+  destruct (Rle_dec (beta j) (norm d)), (Rlt_dec (beta j) r); lra || easy.
+Qed.
+
+(** With fewer than q points of the other label it never changes. *)
+Theorem theorem_K_infinite :
+  (List.length (own (opposite y)) < q)%nat -> constant_within yhat x p_infty.
+Proof.
+  intros few d _. destruct (same (yhat (x +' d)) y) as [keeps | flips]; [exact keeps |].
+  pose proof (challengers d flips) as many.
+  pose proof (count_length (fun j => at_least (beta j) (norm d)) (own (opposite y))). lia.
+Qed.
+
+End Majority.
