@@ -153,7 +153,9 @@ Proof.
   - rewrite below_min, below_max. rewrite agree, label_sqr, Rmult_1_r in short.
     split; [exact short | left]. now apply below_le with (1 := near), theorem_A_paper.
   - destruct (label_cases (f x) (yhat x)) as [e | e]; [contradiction |]. rewrite e in short.
-    simpl in *. destruct (yhat x); simpl in short; lra.
+    change (t < R_own x - alpha).
+    change (t < R_own x + alpha * (opposite (yhat x) * yhat x)) in short.
+    destruct (yhat x); simpl in short; lra.
 Qed.
 
 (** Theorem C: the polyhedron in which [j] can speak for [y] and the score denies [s]. *)
@@ -170,12 +172,12 @@ Theorem theorem_C_safe (r : R) x :
 Proof.
   intros oracle far d short. destruct (oracle (x +' d)) as (j & (inside & first) & speaks).
   apply (decided _ _ _ _ f_is). apply Rnot_le_lt. intros denied.
-  apply (Rlt_not_le (norm d) r short), (far (yhat (x +' d)) j d); try assumption.
+  apply (Rlt_not_le r (norm d) short), (far (yhat (x +' d)) j d); try assumption.
   split; [| exact denied]. intros k member _. now apply first.
 Qed.
 
 (** Where all the inequalities of a polyhedron are strict the decision has changed. *)
-Theorem theorem_C_changes s y j z :
+Theorem theorem_C_changes (s y : label) j z :
   nearest_oracle references yhat -> In j references -> snd j = y ->
   (forall k, In k references -> snd k = opposite y -> rho2 z (fst j) < rho2 z (fst k)) ->
   s * (g z + alpha * y * dual a) < 0 -> f z = opposite s.
@@ -186,6 +188,38 @@ Proof.
   { destruct (label_cases (yhat z) y) as [e | e]; [exact e | exfalso].
     apply (Rlt_not_le _ _ (nearer k member (eq_trans is e))), first, inside. }
   apply (decided _ _ _ _ f_is). unfold g_mu. rewrite said. destruct s; simpl in *; lra.
+Qed.
+
+(** So no larger radius is true if the polyhedron has an interior: as near as one likes to each of
+its points lies a change. *)
+Theorem theorem_C_exact y j x d d' eps :
+  nearest_oracle references yhat -> In j references -> snd j = y -> 0 < eps ->
+  polyhedron (f x) y j (x +' d) ->
+  (forall k, In k references -> snd k = opposite y ->
+    rho2 (x +' d') (fst j) < rho2 (x +' d') (fst k)) ->
+  f x * (g (x +' d') + alpha * y * dual a) < 0 ->
+  exists c, norm c < norm d + eps /\ f (x +' c) <> f x.
+Proof.
+  intros oracle inside speaks small (nearer & denied) strictly strictly_denied.
+  set (t := Rmin (1 / 2) (eps / (norm d' + 1) / 2)).
+  pose proof (norm_pos E d) as long. pose proof (norm_pos E d') as long'.
+  assert (0 < eps / (norm d' + 1) / 2) as some
+    by (apply Rdiv_lt_0_compat; [apply Rdiv_lt_0_compat |]; lra).
+  assert (t_pos : 0 < t) by (unfold t; apply Rmin_pos; lra).
+  assert (t_small : t <= 1 / 2 /\ t * (norm d' + 1) <= eps / 2).
+  { unfold t. split; [apply Rmin_l |]. pose proof (Rmin_r (1 / 2) (eps / (norm d' + 1) / 2)) as le.
+    apply Rmult_le_compat_r with (r := norm d' + 1) in le; [| lra].
+    replace (eps / (norm d' + 1) / 2 * (norm d' + 1)) with (eps / 2) in le by (field; lra). exact le. }
+  exists ((1 - t) *' d +' t *' d'). split.
+  { apply Rle_lt_trans with (1 := norm_add _ _ _). rewrite !norm_scale, !Rabs_right by lra. nra. }
+  rewrite (theorem_C_changes (f x) y j); try assumption.
+  - now destruct (f x).
+  - intros k member other. specialize (nearer k member other). specialize (strictly k member other).
+    pose proof (difference_of_squares x d (fst j) (fst k)).
+    pose proof (difference_of_squares x d' (fst j) (fst k)).
+    pose proof (difference_of_squares x ((1 - t) *' d +' t *' d') (fst j) (fst k)) as mixed.
+    rewrite dot_add, !dot_scale in mixed. nra.
+  - rewrite g_moves in *. rewrite dot_add, !dot_scale. nra.
 Qed.
 
 End Linear.

@@ -14,6 +14,9 @@ Definition below (t : R) (r : Rbar) : Prop := Rbar_lt t r.
 Definition rmin (a b : Rbar) : Rbar := if Rbar_le_dec a b then a else b.
 Definition rmax (a b : Rbar) : Rbar := if Rbar_le_dec a b then b else a.
 
+(** Read [below] as an inequality of numbers where the radius is one. *)
+Ltac numbers := unfold below, Rbar_lt in *.
+
 Lemma below_le t a b : below t a -> Rbar_le a b -> below t b.
 Proof. apply Rbar_lt_le_trans. Qed.
 
