@@ -65,34 +65,43 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> "Record":
-        """Read a record; a ValueError that names the file if it is none."""
+        """Read a record; a ValueError that names the file if it is none, or if it holds another one
+        than its name says."""
         try:
-            content = json.loads(Path(path).read_text())
-            return cls(**content)
-        except (json.JSONDecodeError, TypeError) as error:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            record = cls(**content)
+        except (ValueError, TypeError) as error:
             allowed = ", ".join(field.name for field in fields(cls))
             raise ValueError(
                 f"{path} must be a JSON object with the fields {allowed}: {error}"
             ) from error
+        if record.name != Path(path).name or type(record.seed) is not int:
+            raise ValueError(
+                f"{path} holds the record of run {record.run!r}, profile {record.profile!r}, "
+                f"seed {record.seed!r}: its name must be {record.name}"
+            )
+        return record
 
-    def is_of(self, config: dict[str, Any], device: str) -> bool:
-        """Whether this code computes this record from the choices `config` on the `device`: "cpu",
-        "cuda", or "auto" for any."""
+    def is_of(self, kind: str, config: dict[str, Any], device: str) -> bool:
+        """Whether this code computes this record in an experiment of this `kind`, from the choices
+        `config`, on the `device`: "cpu", "cuda", or "auto" for any."""
         return (
-            self.config == _plain(config)
+            self.kind == kind
+            and self.config == _plain(config)
             and self.versions == versions()
             and self.sources == sources_hash()
             and device.partition(":")[0] in ("auto", self.device.partition(":")[0])
         )
 
 
-def recorded(path: Path, config: dict[str, Any], device: str) -> Record | None:
-    """The record in the file `path`, if there is one, of these choices and of this code."""
+def recorded(path: Path, kind: str, config: dict[str, Any], device: str) -> Record | None:
+    """The record in the file `path`, if there is the one that its name says, of this kind, of these
+    choices and of this code."""
     try:
         record = Record.load(path)
     except (OSError, ValueError):
         return None
-    return record if record.name == path.name and record.is_of(config, device) else None
+    return record if record.is_of(kind, config, device) else None
 
 
 def record_name(run: str, profile: str, seed: int) -> str:
@@ -100,13 +109,19 @@ def record_name(run: str, profile: str, seed: int) -> str:
     return f"{run}-{profile}-{seed}.json"
 
 
-def published(run: str) -> Record:
-    """The record of `run` that comes with the book: profile paper, seed 0.
+def published(run: str, kind: str) -> Record:
+    """The record of `run`, an experiment of this `kind`, that comes with the book: profile paper,
+    seed 0.
 
     Raises:
         FileNotFoundError: if there is none.
+        ValueError: naming the file, if it holds something else.
     """
-    return Record.load(published_folder() / record_name(run, "paper", 0))
+    path = published_folder() / record_name(run, "paper", 0)
+    record = Record.load(path)
+    if record.kind != kind:
+        raise ValueError(f"{path} must be of kind {kind!r}, got {record.kind!r}")
+    return record
 
 
 def published_seeds(run: str, folder: Path | None = None) -> list[Record]:

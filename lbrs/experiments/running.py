@@ -93,7 +93,8 @@ def run(
     integer("seed", seed, low=0)
     place = pick_device(device)
     folder = Path(folder) if folder else records_folder()
-    known = recorded(folder / record_name(run, profile, seed), asdict(config), place.type)
+    path = folder / record_name(run, profile, seed)
+    known = recorded(path, kind_of(config), asdict(config), place.type)
     return known or _computed(config, run, profile, seed, place, folder)
 
 
@@ -134,7 +135,7 @@ def run_or_published(
         return Outcome(_run(config, run=run, profile=profile, seed=seed, device=device), True)
     except DataError as error:
         try:
-            return Outcome(published(run), False, str(error).rstrip("."))
+            return Outcome(published(run, kind_of(config)), False, str(error).rstrip("."))
         except FileNotFoundError:
             raise error from None
 

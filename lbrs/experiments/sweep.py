@@ -16,6 +16,7 @@ from lbrs.experiments.plan import Task
 from lbrs.experiments.records import Record, recorded, versions
 from lbrs.experiments.runs import ONE_THREAD
 from lbrs.experiments.sources import sources_hash
+from lbrs.experiments.table import kind_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -49,7 +50,8 @@ def origin() -> dict[str, str]:
 def is_recorded(task: Task, folder: Path) -> bool:
     """Whether `folder` holds the record of `task`: by the same choices, versions and code."""
     path = Path(folder) / f"{task.name}.json"
-    return recorded(path, asdict(task.config), task.device) is not None
+    kind, config = kind_of(task.config), asdict(task.config)
+    return recorded(path, kind, config, task.device) is not None
 
 
 def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:

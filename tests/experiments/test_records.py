@@ -2,12 +2,15 @@
 and says what is wrong with a file that is none."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
 from lbrs._files import write_file, write_text
 from lbrs.experiments import records
-from lbrs.experiments.records import Record, find_project
+from lbrs.experiments.records import Record, find_project, recorded
+from lbrs.experiments.sources import sources_hash
 
 
 @pytest.fixture
@@ -54,6 +57,62 @@ def test_a_file_that_is_no_record_is_named(tmp_path, content):
         ValueError, match="x.json must be a JSON object with the fields run, kind, profile, seed"
     ):
         Record.load(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["spiral-quick-4.json", "spiral-paper-3.json", "digits-quick-3.json", "copy.json"]
+)
+def test_a_record_is_what_it_says_inside(record, tmp_path, name):
+    path = record.save(tmp_path).rename(tmp_path / name)
+    told = (
+        f"{path} holds the record of run 'spiral', profile 'quick', seed 3: "
+        "its name must be spiral-quick-3.json"
+    )
+    with pytest.raises(ValueError, match=re.escape(told)):
+        Record.load(path)
+
+
+def test_a_seed_is_a_whole_number(record, tmp_path):
+    path = record.save(tmp_path)
+    path.write_text(path.read_text().replace('"seed":3', '"seed":"3"'))
+    with pytest.raises(ValueError, match="seed '3'"):
+        Record.load(path)
+
+
+def test_a_renamed_record_is_not_shown_on_any_page(record, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "find_project", lambda: tmp_path)
+    folder, shown = records.published_folder(), replace(record, profile="paper", seed=0)
+    path = shown.save(folder)
+    assert records.published("spiral", "spiral").name == path.name
+    assert len(records.published_seeds("spiral")) == len(records.all_published()) == 1
+    with pytest.raises(ValueError, match="must be of kind 'images', got 'spiral'"):
+        records.published("spiral", "images")
+    path.rename(folder / "mnist-paper-0.json")
+    for read in (
+        lambda: records.published("mnist", "spiral"),
+        lambda: records.published_seeds("mnist"),
+        records.all_published,
+    ):
+        with pytest.raises(
+            ValueError, match=r"mnist-paper-0\.json holds the record of run 'spiral'"
+        ):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "counts"),
+    [
+        (("spiral", {"alphas": (0.0, 1.0)}), "auto", True),
+        (("spiral", {"alphas": (0.0, 1.0)}), "cuda", False),
+        (("images", {"alphas": (0.0, 1.0)}), "auto", False),
+        (("spiral", {"alphas": (0.0, 2.0)}), "auto", False),
+    ],
+)
+def test_what_is_recorded_already_is_what_was_asked_for(record, tmp_path, asked, device, counts):
+    path = replace(record, sources=sources_hash()).save(tmp_path)
+    assert (recorded(path, *asked, device) is not None) == counts
+    other = path.rename(tmp_path / "spiral-quick-4.json")
+    assert recorded(other, *asked, device) is None
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
