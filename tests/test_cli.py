@@ -136,6 +136,23 @@ def test_outside_a_project_the_command_says_so(tmp_path, monkeypatch, calls):
         assert "_toc.yml" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "sweep", "build"])
+def test_the_project_of_another_lbrs_is_refused(project, calls, swept, command):
+    (project / "lbrs").mkdir()
+    (project / "lbrs/__init__.py").write_text('"""A copy."""\n')
+    result = lbrs(command)
+    assert (result.exit_code, calls.made, swept, result.stdout) == (2, [], [], "")
+    assert result.stderr == (
+        f"lbrs runs from {Path(cli.__file__).parent}, but the project {project} has its own: "
+        "run `make setup` there, and then .venv/bin/lbrs\n"
+    )
+
+
+def test_the_project_of_this_lbrs_is_taken_by_whatever_path(project, calls):
+    (project / "lbrs").symlink_to(Path(cli.__file__).parent)
+    assert lbrs("run", "mnist").exit_code == 0
+
+
 def test_a_wrong_list_of_runs_is_told(project, calls):
     (project / "notebooks/runs.yml").write_text("spiral: {source: a.md}")
     result = lbrs("run")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbrs._files import write_text
-from lbrs.experiments.sources import sources_hash
+from lbrs.experiments.sources import check_home, sources_hash
 
 PROFILES = ("quick", "paper")
 
@@ -190,10 +190,16 @@ def versions() -> dict[str, str]:
 
 def find_project(start: Path | None = None) -> Path:
     """The folder of the project: the nearest one at or above `start` (the current folder) with
-    `_toc.yml` and `notebooks/runs.yml`."""
+    `_toc.yml` and `notebooks/runs.yml`.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it has an lbrs of its own, and another one runs here.
+    """
     start = Path(start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / "_toc.yml").is_file() and (folder / "notebooks" / "runs.yml").is_file():
+            check_home(folder)
             return folder
     raise FileNotFoundError(
         f"no companion project at or above {start}: go to the folder that holds _toc.yml and "

@@ -8,9 +8,22 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
+HOME = PACKAGE
+"""Where the running lbrs lies; PACKAGE is the one that is told of."""
 READERS = ("adapters", "pages", "proofs", "website", "cli")
 """The rooms of lbrs that read records, or know nothing of them: no record depends on these."""
+
+
+def check_home(root: Path) -> None:
+    """Refuse, with a ValueError, the project at `root` if it has an lbrs of its own, and another
+    one runs here: what this one computes is not that project's."""
+    own = root / "lbrs"
+    if (own / "__init__.py").is_file() and not own.samefile(HOME):
+        raise ValueError(
+            f"lbrs runs from {HOME}, but the project {root} has its own: "
+            f"run `make setup` there, and then .venv/bin/lbrs"
+        )
 
 
 def modules() -> dict[str, Path]:
@@ -20,6 +33,15 @@ def modules() -> dict[str, Path]:
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
+
+
+def identity() -> str:
+    """Which lbrs runs: its folder and a hash of its files."""
+    content = hashlib.sha256()
+    for path in sorted(HOME.rglob("*.py")):
+        content.update(path.relative_to(HOME).as_posix().encode() + b"\0")
+        content.update(hashlib.sha256(path.read_bytes()).digest())
+    return f"{HOME} ({content.hexdigest()[:16]})"
 
 
 def sources_hash() -> str:

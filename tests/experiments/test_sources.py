@@ -142,6 +142,16 @@ def test_nothing_is_loaded_that_is_not_said_to_be_used(code):
     assert set(done.stdout.split()) <= sources.used_by(code)
 
 
+def test_an_lbrs_is_known_by_its_place_and_its_files(copy, monkeypatch):
+    here = sources.identity()
+    assert here.startswith(f"{sources.HOME} (") and here == sources.identity()
+    monkeypatch.setattr(sources, "HOME", copy)
+    place, content = sources.identity().split(" (")
+    assert (place, content) == (str(copy), here.split(" (")[1])
+    change(copy / "cli.py", "few points, minutes", "few points")
+    assert sources.identity() != f"{place} ({content}"
+
+
 def git(folder: Path, *arguments: str) -> str:
     who = ["-c", "user.name=A", "-c", "user.email=a@b"]
     return subprocess.run(
