@@ -87,7 +87,7 @@ class Record:
         `config`, on the `device`: "cpu", "cuda", or "auto" for any."""
         return (
             self.kind == kind
-            and self.config == _plain(config)
+            and _plain(self.config) == _plain(config)
             and self.versions == versions()
             and self.sources == sources_hash()
             and device.partition(":")[0] in ("auto", self.device.partition(":")[0])

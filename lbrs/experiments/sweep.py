@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from lbrs._files import write_text
 from lbrs.experiments.plan import Task
-from lbrs.experiments.records import Record, recorded, versions
+from lbrs.experiments.records import Record, record_name, recorded, versions
 from lbrs.experiments.runs import ONE_THREAD
-from lbrs.experiments.sources import sources_hash
+from lbrs.experiments.sources import HOME, sources_hash
 from lbrs.experiments.table import kind_of
 
 if TYPE_CHECKING:
@@ -42,9 +42,23 @@ class Result:
 
 
 def origin() -> dict[str, str]:
-    """What a record depends on beside its choices: the versions of the libraries, and a hash of the
-    code."""
-    return versions() | {"sources": sources_hash()[:16]}
+    """What a record depends on beside its choices, the versions of the libraries and a hash of the
+    code, and where that code lies."""
+    return versions() | {"sources": sources_hash()[:16], "place": str(HOME)}
+
+
+def _differences(found: dict[str, str], expected: dict[str, str]) -> str:
+    """In what the `found` origin differs from the `expected` one; where the code lies is said, but
+    may differ."""
+
+    def told(name: str, of: dict[str, str]) -> str:
+        return f"{of.get(name)} (of {of.get('place')})" if name == "sources" else f"{of.get(name)}"
+
+    return ", ".join(
+        f"{name} {told(name, found)} instead of {told(name, expected)}"
+        for name in sorted({*found, *expected} - {"place"})
+        if found.get(name) != expected.get(name)
+    )
 
 
 def is_recorded(task: Task, folder: Path) -> bool:
@@ -65,16 +79,8 @@ def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:
     """
     from lbrs.experiments import running
 
-    found = origin()
-    different = [
-        f"{name} {found.get(name)} instead of {expected.get(name)}"
-        for name in sorted({*found, *expected})
-        if found.get(name) != expected.get(name)
-    ]
-    if different:
-        raise SweepError(
-            f"the worker has {', '.join(different)}: install there what the command uses"
-        )
+    if different := _differences(origin(), expected):
+        raise SweepError(f"the worker has {different}: install there what the command uses")
     place = Path(scratch)
     if not place.is_dir():
         place = Path(tempfile.gettempdir()) / f"lbrs-sweep-{getpass.getuser()}"
@@ -147,6 +153,7 @@ def _finish(future: "Future[Record]", task: Task, folder: Path, scratch: Path) -
 
     try:
         record: Record = future.result()
+        _check(record, task)
         record.save((folder / f"{task.name}.json").parent)
     except KilledWorker as error:
         times = error.allowed_failures + 1
@@ -155,6 +162,16 @@ def _finish(future: "Future[Record]", task: Task, folder: Path, scratch: Path) -
     except Exception as error:  # whatever one task raises, the others go on
         return Result(task, "failed", _reason(error, scratch / f"{task.name}.log"))
     return Result(task, "computed", seconds=record.wall_time)
+
+
+def _check(record: Record, task: Task) -> None:
+    """Refuse a record that is not the task's, or was not computed by this code."""
+    asked = record_name(task.run, task.profile, task.seed)
+    if record.name != asked or not record.is_of(kind_of(task.config), asdict(task.config), "auto"):
+        raise SweepError(
+            f"its worker sent {record.name} by sources {record.sources[:16]}, "
+            f"asked for was {asked} by sources {sources_hash()[:16]}"
+        )
 
 
 def _reason(error: Exception, log: Path) -> str:

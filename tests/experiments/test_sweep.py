@@ -270,9 +270,9 @@ def test_a_record_of_something_else_is_computed_again(
     assert not sweep.is_recorded(task, tmp_path)
 
 
-def test_a_number_with_many_digits_is_recognised(runs, tmp_path):
-    (task,) = plan([runs["spiral"]], "quick", [0], {"jitter": [0.123456789012]})
-    record = Record(
+def record_of(task: Task) -> Record:
+    """A record of the spiral with nothing in it."""
+    return Record(
         run="spiral",
         kind="spiral",
         profile="quick",
@@ -287,13 +287,44 @@ def test_a_number_with_many_digits_is_recognised(runs, tmp_path):
         wall_time=0.0,
         results={},
     )
-    record.save(tmp_path / "jitter=0.123456789012")
+
+
+def test_a_number_with_many_digits_is_recognised(runs, tmp_path):
+    (task,) = plan([runs["spiral"]], "quick", [0], {"jitter": [0.123456789012]})
+    record_of(task).save(tmp_path / "jitter=0.123456789012")
     assert sweep.is_recorded(task, tmp_path)
 
 
 def test_a_worker_of_other_code_is_refused_before_any_work(tasks, tmp_path):
     with pytest.raises(SweepError, match="the worker has torch 2.* instead of 1: install there"):
         sweep.compute(tasks[0], sweep.origin() | {"torch": "1"}, str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_code_of_a_refused_worker_is_named_with_its_place(tasks, tmp_path):
+    expected = sweep.origin() | {"sources": "of another day", "place": "there/lbrs"}
+    mine = f"{sources.sources_hash()[:16]} (of {sources.HOME})"
+    told = f"the worker has sources {mine} instead of of another day (of there/lbrs): install"
+    with pytest.raises(SweepError, match=re.escape(told)):
+        sweep.compute(tasks[0], expected, str(tmp_path))
+
+
+def test_the_same_code_may_lie_elsewhere_on_a_worker(tasks):
+    assert not sweep._differences(sweep.origin() | {"place": "there/lbrs"}, sweep.origin())
+
+
+@pytest.mark.parametrize("change", [{"sources": "another"}, {"seed": 1}, {"kind": "images"}])
+def test_a_record_that_was_not_asked_for_is_not_written(tasks, tmp_path, change):
+    from distributed import Future
+
+    record = record_of(tasks[0])
+    future = create_autospec(Future, instance=True)
+    future.result.return_value = record
+    assert sweep._finish(future, tasks[0], tmp_path, tmp_path).state == "computed"
+    record.save(tmp_path).unlink()
+    future.result.return_value = dataclasses.replace(record, **change)
+    result = sweep._finish(future, tasks[0], tmp_path, tmp_path)
+    assert result.state == "failed" and "asked for was spiral-quick-0.json by" in result.reason
     assert not list(tmp_path.iterdir())
 
 
