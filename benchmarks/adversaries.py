@@ -1,6 +1,7 @@
 """Adversaries who only move the input: the prediction as it is computed, in batches and alone, at
 points inside the ball that are hard to get right. Here for affine scores and oracles."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -20,9 +21,8 @@ from lbrs import (
 from lbrs.exact import cells
 
 SHARES = (1 - 2**-53, 1 - 1e-15, 1 - 1e-13, 1 - 1e-10, 1 - 1e-6, 0.99)
-Found = tuple[
-    Tensor, Tensor, Tensor
-]  # rows (m,) of attacked points, points (m, d), predictions (m,)
+Found = tuple[Tensor, Tensor, Tensor]
+"""Rows (m,) of attacked points, points (m, d), predictions (m,)."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,8 @@ class Trial:
 
     def describe(self, row: int, z: Tensor) -> str:
         """One certificate and the point that falsifies it."""
-        x, radius, distance = (
-            self.x[row],
-            self.radius[row].item(),
-            self.norm(z - self.x[row]).item(),
-        )
+        x, radius = self.x[row], self.radius[row].item()
+        distance = self.norm(z - x).item()
         return f"x = {x.tolist()}, radius {radius!r}, changes at distance {distance!r}; {self.note}"
 
 
@@ -110,14 +107,11 @@ def cloud(rng: np.random.Generator, N: int, d: int, n: int) -> tuple[Tensor, Ten
     """Reference points (N, d), points (n, d), and their spread: normal or on a grid, near 0 or far
     from it, of any size."""
     unit, shape = magnitude(rng), (N + n, d)
-    base = (
-        rng.normal(size=shape) if rng.random() < 0.7 else rng.integers(-3, 4, shape).astype(float)
-    )
-    offset = (
-        rng.normal(size=d) * (0 if rng.random() < 0.5 else power(rng, 0, 10))
-        if unit < 1e100
-        else 0.0
-    )
+    normal = rng.random() < 0.7
+    base = rng.normal(size=shape) if normal else rng.integers(-3, 4, shape).astype(float)
+    offset = 0.0
+    if unit < 1e100:
+        offset = rng.normal(size=d) * (0 if rng.random() < 0.5 else power(rng, 0, 10))
     both = tensor(unit * (base + offset))
     if rng.random() < 0.2 and n > 1:
         both[N] = both[0]
@@ -158,11 +152,8 @@ def near_boundary(score: LinearScore, x: Tensor, rng: np.random.Generator) -> Te
     """Half of the points moved to g = 0, or close to it."""
     a = score.weight / score.weight.abs().max().clamp(min=5e-324)
     g = (x @ a + score.bias / score.weight.abs().max().clamp(min=5e-324).item()).nan_to_num()
-    step = (
-        (g / a.square().sum())[:, None]
-        * a
-        * tensor(rng.choice([1, 1 + 1e-12, 1 - 1e-6], (len(x), 1)))
-    )
+    share = tensor(rng.choice([1, 1 + 1e-12, 1 - 1e-6], (len(x), 1)))
+    step = (g / a.square().sum())[:, None] * a * share
     moved = torch.where(torch.arange(len(x))[:, None] % 2 == 0, x - step, x)
     return torch.where((moved.abs() <= 1e149) & torch.isfinite(moved), moved, x)
 
@@ -170,20 +161,16 @@ def near_boundary(score: LinearScore, x: Tensor, rng: np.random.Generator) -> Te
 def linear(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
     """`LinearScore`: whatever floating point does."""
     few = bound == "exact"
+    sizes, most, n = ([1, 2, 3], 5, 4) if few else ([1, 2, 3, 8, 40], 10, 16)
 
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
-        d, N, n = (
-            int(rng.choice([1, 2, 3] if few else [1, 2, 3, 8, 40])),
-            int(rng.integers(1, 5 if few else 10)),
-            4 if few else 16,
-        )
+        d, N = int(rng.choice(sizes)), int(rng.integers(1, most))
         points, x, unit = cloud(rng, N, d, n)
         score = linear_score(rng, x)
         x = near_boundary(score, x, rng)
         alpha = rng.choice([0.0, unit * power(rng, -4, 4), float(norm(x[:1] - points[:1])[0])])
-        model = LocallyBiased(
-            score, NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N)), alpha, norm
-        )
+        references = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N))
+        model = LocallyBiased(score, references, alpha, norm)
         try:
             certificate = model.certify(x, bound=bound)
         except ArithmeticError:  # the exact radius could not be verified: no certificate
@@ -191,25 +178,23 @@ def linear(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
         a = norm.maximizer(score.weight).expand_as(x)
 
         def attack() -> Iterator[Found]:
+            worst = [nearest_change(model, x)] * 4 if few else []
             for _ in range(8 if few else 1):
-                ways = [a, -a, a, -a, *bisectors(x, points, norm, rng)] + (
-                    [
-                        cells.exact_radii(score, model.oracle, alpha, norm, x).witness.nan_to_num()
-                        - x
-                    ]
-                    * 4
-                    if few
-                    else []
-                )
-                yield from watch(
-                    model.predict, *probes(x, certificate.radius, norm, ways, rng), x, rng
-                )
+                ways = [a, -a, a, -a, *bisectors(x, points, norm, rng), *worst]
+                rows, z = probes(x, certificate.radius, norm, ways, rng)
+                yield from watch(model.predict, rows, z, x, rng)
 
-        known = f"points = {points.tolist()}, labels = {model.oracle.labels.tolist()}"
+        known = f"points = {points.tolist()}, labels = {references.labels.tolist()}"
         note = f"a = {score.weight.tolist()}, b = {score.bias!r}, alpha = {alpha!r}, {known}"
         return Trial(x, certificate.prediction, certificate.radius, norm, attack, note)
 
     return make
+
+
+def nearest_change(model: LocallyBiased, x: Tensor) -> Tensor:
+    """The ways (n, d) to the nearest points with another prediction, 0 where there is none."""
+    exact = cells.exact_radii(model.base, model.oracle, model.alpha, model.norm, x)
+    return exact.witness.nan_to_num() - x
 
 
 def nothing(norm: Norm) -> Trial:
@@ -223,28 +208,17 @@ def oracle(k: int, bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
         d, N = int(rng.choice([1, 2, 3, 8, 40])), int(rng.integers(k, 12))
         points, x, unit = cloud(rng, N, d, 16)
-        x[:4] = (points[0] + points[-1]) / 2 + unit * tensor(rng.normal(size=(4, d))) * power(
-            rng, -16, -8
-        )
+        near = unit * tensor(rng.normal(size=(4, d))) * power(rng, -16, -8)
+        x[:4] = (points[0] + points[-1]) / 2 + near
         found = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N), k)
         label, radius = found.label(x), found.radius(x, norm, bound)
 
         def attack() -> Iterator[Found]:
-            yield from watch(
-                found.label,
-                *probes(x, radius, norm, bisectors(x, points, norm, rng, 24), rng),
-                x,
-                rng,
-            )
+            rows, z = probes(x, radius, norm, bisectors(x, points, norm, rng, 24), rng)
+            yield from watch(found.label, rows, z, x, rng)
 
-        return Trial(
-            x,
-            label,
-            radius,
-            norm,
-            attack,
-            f"points = {points.tolist()}, labels = {found.labels.tolist()}",
-        )
+        note = f"points = {points.tolist()}, labels = {found.labels.tolist()}"
+        return Trial(x, label, radius, norm, attack, note)
 
     return make
 
@@ -269,12 +243,8 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
     certificate = model.certify(x)
 
     def attack() -> Iterator[Found]:
-        pairs = [
-            norm.maximizer(weight[i] - weight[j]).expand_as(x)
-            for i in range(C)
-            for j in range(C)
-            if i != j
-        ]
+        differences = (weight[i] - weight[j] for i, j in itertools.permutations(range(C), 2))
+        pairs = [norm.maximizer(difference).expand_as(x) for difference in differences]
         ways = [*pairs, *bisectors(x, points, norm, rng)]
         yield from watch(model.predict, *probes(x, certificate.radius, norm, ways, rng), x, rng)
 

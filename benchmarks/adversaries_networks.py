@@ -3,6 +3,7 @@ with few bits, with errors that are proved or measured."""
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,10 +22,8 @@ def layers(rng: np.random.Generator, d: int, relu: bool = False) -> nn.Sequentia
         part = nn.Linear(int(inner), int(outer)).double()
         part.weight.data = tensor(rng.normal(size=(outer, inner)) * power(rng, -1, 0.7))
         part.bias.data = tensor(rng.normal(size=outer))
-        parts += [
-            part,
-            nn.ReLU() if relu else rng.choice([nn.Softplus(threshold=40), nn.Tanh(), nn.Sigmoid()]),
-        ]
+        smooth = [nn.Softplus(threshold=40), nn.Tanh(), nn.Sigmoid()]
+        parts += [part, nn.ReLU() if relu else rng.choice(smooth)]
     return nn.Sequential(*parts[:-1]).eval().requires_grad_(False)
 
 
@@ -37,18 +36,12 @@ def network(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
         x, points = tensor(rng.uniform(-9, 9, (24, d))), tensor(rng.uniform(-9, 9, (N, d)))
         net[-1].bias.data -= net(x[:1])[0] * rng.choice([0.0, 1.0, 1 - 1e-6])
         score, alpha = curvature.smooth_score(net, (d,), norm), rng.choice([0.0, power(rng, -3, 1)])
-        model = LocallyBiased(
-            score, NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N)), alpha, norm
-        )
+        references = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N))
+        model = LocallyBiased(score, references, alpha, norm)
         certificate = model.certify(x, bound=bound)
         radius = certificate.radius if bound == "sharp" else unrounded(certificate.radius, model, x)
-        return Trial(
-            x,
-            certificate.prediction,
-            radius,
-            norm,
-            climb(model.predict, score, x, radius, points, norm, rng, 10.0),
-        )
+        attack = climb(model.predict, score, x, radius, points, norm, rng, 10.0)
+        return Trial(x, certificate.prediction, radius, norm, attack)
 
     return make
 
@@ -89,85 +82,80 @@ def climb(
     return attack
 
 
+@dataclass(frozen=True)
+class Rough:
+    """A network computed in a half type, and the true one; with ReLU it has no gradient."""
+
+    rough: nn.Sequential
+    true: nn.Sequential
+    norm: Norm
+    relu: bool
+
+    def errors(self, z: Tensor) -> Tensor:
+        """The errors (n,) of value and gradient as the shares that `rounding` bounds."""
+        if self.relu:
+            value = self.true(z).flatten()
+            return (Score(self.rough).value(z) - value).abs() / (1 + value.abs())
+        fast, slope = Score(self.rough).value_and_gradient(z)
+        value, gradient = Score(self.true).value_and_gradient(z)
+        turned = self.norm.dual(slope - gradient) / (1 + self.norm.dual(gradient))
+        return torch.maximum((fast - value).abs() / (1 + value.abs()), turned)
+
+    def score(self, share: float) -> Score:
+        """The score with its constant, and `share` as its rounding."""
+        if self.relu:
+            return LipschitzScore(self.rough, self.product(), rounding=share)
+        shape = tuple(self.true[0].weight.shape[1:])
+        L = curvature.gradient_lipschitz(self.true, shape, self.norm)
+        return Score(self.rough, L, rounding=share)
+
+    def product(self) -> float:
+        """A Lipschitz constant: the weights' sizes multiplied."""
+        K = 1.0
+        for place, part in enumerate(layer for layer in self.true if isinstance(layer, nn.Linear)):
+            rows = part.weight
+            K = K * self.norm.dual(rows)[:, None].abs() if place == 0 else rows.abs() @ K
+        return K.item() * (1 + 1e-9)
+
+
 def half(dtype: torch.dtype, relu: bool = False) -> Callable[[np.random.Generator, Norm], Trial]:
     """A network computed in a half type, with a measured `rounding`; points where it is not kept do
     not count: nothing was promised there. With ReLU it is a `LipschitzScore`."""
+    box = 5.0
 
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
         d, N = int(rng.choice([1, 2, 4])), int(rng.integers(1, 8))
         rough = layers(rng, d, relu).to(dtype)
-        true = copy.deepcopy(rough).double()
-        x, points, box = (
-            tensor(rng.uniform(-3, 3, (24, d))).to(dtype).double(),
-            tensor(rng.uniform(-3, 3, (N, d))),
-            5.0,
-        )
-        share = max(
-            1.5
-            * errors(rough, true, tensor(rng.uniform(-box, box, (1500, d))), norm, relu)
-            .max()
-            .item(),
-            1e-4,
-        )
+        pair = Rough(rough, copy.deepcopy(rough).double(), norm, relu)
+        x = tensor(rng.uniform(-3, 3, (24, d))).to(dtype).double()
+        points = tensor(rng.uniform(-3, 3, (N, d)))
+        measured = pair.errors(tensor(rng.uniform(-box, box, (1500, d)))).max().item()
+        share = max(1.5 * measured, 1e-4)
         if share >= 1:
             return nothing(norm)
-        score = rough_score(rough, true, norm, share, relu)
-        alpha = rng.choice([0.0, power(rng, -2, 1)])
-        model = LocallyBiased(
-            score, NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N)), alpha, norm
-        )
+        score, alpha = pair.score(share), rng.choice([0.0, power(rng, -2, 1)])
+        references = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N))
+        model = LocallyBiased(score, references, alpha, norm)
         certificate = model.certify(x)
-        fine = errors(rough, true, x, norm, relu) <= share
 
         def predict(z: Tensor) -> Tensor:
-            """NaN where the assumption does not hold: nothing was promised there."""
-            kept = errors(rough, true, z, norm, relu) <= share
-            return torch.where(kept, model.predict(z), torch.nan)
+            """NaN where the assumption does not hold."""
+            return torch.where(pair.errors(z) <= share, model.predict(z), torch.nan)
 
-        attack = climb(predict, Score(true), x, certificate.radius, points, norm, rng, box)
-
-        def allowed() -> Iterator[Found]:
-            for rows, z, seen in attack():
-                known = ~seen.isnan()
-                yield rows[known], z[known], seen[known]
-
-        radius = torch.where(fine, certificate.radius, 0.0)
-        return Trial(
-            x,
-            certificate.prediction,
-            radius,
-            norm,
-            allowed,
-            f"{dtype}, alpha = {alpha}, share = {share}",
-        )
+        kept = pair.errors(x) <= share
+        attack = climb(predict, Score(pair.true), x, certificate.radius, points, norm, rng, box)
+        radius = torch.where(kept, certificate.radius, 0.0)
+        note = f"{dtype}, alpha = {alpha}, share = {share}"
+        return Trial(x, certificate.prediction, radius, norm, lambda: known(attack), note)
 
     return make
 
 
-def rough_score(
-    rough: nn.Module, true: nn.Sequential, norm: Norm, share: float, relu: bool
-) -> Score:
-    if not relu:
-        return Score(
-            rough,
-            curvature.gradient_lipschitz(true, tuple(true[0].weight.shape[1:]), norm),
-            rounding=share,
-        )
-    K = 1.0
-    for place, part in enumerate(layer for layer in true if isinstance(layer, nn.Linear)):
-        rows = part.weight
-        K = K * norm.dual(rows)[:, None].abs() if place == 0 else rows.abs() @ K
-    return LipschitzScore(rough, K.item() * (1 + 1e-9), rounding=share)
-
-
-def errors(rough: nn.Module, true: nn.Module, z: Tensor, norm: Norm, relu: bool) -> Tensor:
-    """The errors (n,) of value and gradient as the shares that `rounding` bounds."""
-    if relu:
-        value = true(z).flatten()
-        return (Score(rough).value(z) - value).abs() / (1 + value.abs())
-    (fast, slope), (value, gradient) = (Score(net).value_and_gradient(z) for net in (rough, true))
-    turned = norm.dual(slope - gradient) / (1 + norm.dual(gradient))
-    return torch.maximum((fast - value).abs() / (1 + value.abs()), turned)
+def known(attack: Callable[[], Iterator[Found]]) -> Iterator[Found]:
+    """What `attack` finds, but for predictions that are NaN."""
+    for rows, z, seen in attack():
+        kept = ~seen.isnan()
+        yield rows[kept], z[kept], seen[kept]
 
 
 def chain(dtype: torch.dtype) -> Callable[[np.random.Generator, Norm], Trial]:

@@ -1,6 +1,8 @@
 """Seconds per certified point: the closed forms against Cohen's protocol with very many draws."""
 
+import itertools
 import time
+from functools import partial
 
 import pytest
 from measuring import interleaved
@@ -23,52 +25,42 @@ def size(network: nn.Module) -> int:
 
 def fitted(network: nn.Module, task: data.BinaryTask) -> nn.Module:
     """The network after one epoch: what a certificate costs does not depend on the weights."""
-    train(
-        network,
-        task.train_x,
-        task.train_y,
-        epochs=1,
-        generator=generator("cpu", "certifying", "order"),
-    )
+    order = generator("cpu", "certifying", "order")
+    train(network, task.train_x, task.train_y, epochs=1, generator=order)
     return network
+
+
+def networks(task: data.BinaryTask) -> dict[str, nn.Module]:
+    """A fitted network for each kind of score, by its row of the table."""
+    config = CertifiedConfig()
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(task.test_x[0].numel(), 1))
+    first, second = (generator("cpu", "certifying", name) for name in ("smooth", "rough"))
+    smooth = smooth_mlp(task.shape, (config.width,), generator=first)
+    rough = cnn(task.shape, config.channels, generator=second)
+    found = {"linear score": linear, "smooth network": smooth, "Cohen": rough}
+    return {name: fitted(network, task) for name, network in found.items()}
 
 
 @pytest.mark.benchmark(group="certifying")
 def test_closed_forms_against_cohen(benchmark, sizes):
-    config = CertifiedConfig()
     task = data.images("mnist", 0, reference_points=10, test_points=sizes.certified_points)
     oracle = NearestNeighborOracle(task.reference_x, task.reference_y)
-    linear = fitted(nn.Sequential(nn.Flatten(), nn.Linear(task.test_x[0].numel(), 1)), task)
-    smooth = fitted(
-        smooth_mlp(task.shape, (config.width,), generator=generator("cpu", "certifying", "smooth")),
-        task,
-    )
-    rough = fitted(
-        cnn(task.shape, config.channels, generator=generator("cpu", "certifying", "rough")), task
-    )
+    known = networks(task)
     start = time.perf_counter()
-    smooth_one = smooth_score(smooth, task.shape, L2)
+    smooth = smooth_score(known["smooth network"], task.shape, L2)
     setup = time.perf_counter() - start
-    scores = {
-        "linear score": LinearScore(linear[1].weight.reshape(task.shape), linear[1].bias.item()),
-        "smooth network": smooth_one,
-    }
-    models = {name: LocallyBiased(score, oracle, ALPHA) for name, score in scores.items()}
-    cohen = LocallyBiased(
-        CohenScore(rough, SIGMA, sizes.cohen_samples, generator("cpu", "certifying", "draws")),
-        oracle,
-        0.0,
-    )
-    contenders = {
-        f"{name}, {bound}": lambda turn, model=model, bound=bound: (
-            lambda: model.certify(task.test_x, bound)
-        )
-        for name, model in models.items()
-        for bound in ("paper", "sharp")
-    }
-    for prepare in contenders.values():
-        prepare(0)()
-    contenders["Cohen"] = lambda turn: lambda: cohen.certify(task.test_x[turn : turn + 1])
+    last = known["linear score"][1]
+    linear = LinearScore(last.weight.reshape(task.shape), last.bias.item())
+    scores = {"linear score": linear, "smooth network": smooth}
+    contenders = {}
+    for (name, score), bound in itertools.product(scores.items(), ("paper", "sharp")):
+        certify = partial(LocallyBiased(score, oracle, ALPHA).certify, task.test_x, bound)
+        certify()
+        contenders[f"{name}, {bound}"] = lambda turn, certify=certify: certify
+    draws = generator("cpu", "certifying", "draws")
+    drawn = CohenScore(known["Cohen"], SIGMA, sizes.cohen_samples, draws)
+    cohen = LocallyBiased(drawn, oracle, 0.0)
+    contenders["Cohen"] = lambda turn: partial(cohen.certify, task.test_x[turn : turn + 1])
     seconds = interleaved(benchmark, contenders, sizes.cohen_points, warm=False)
     benchmark.extra_info.update(
         dataset="mnist",
@@ -79,9 +71,5 @@ def test_closed_forms_against_cohen(benchmark, sizes):
         sigma=SIGMA,
         setup=setup,
         seconds=seconds,
-        weights={
-            "linear score": size(linear),
-            "smooth network": size(smooth),
-            "Cohen": size(rough),
-        },
+        weights={name: size(network) for name, network in known.items()},
     )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lbrs import L2, CohenScore, NormalSmoothing
 from lbrs.experiments.stages import generator
+from lbrs.montecarlo import SignEstimate
 from lbrs.noise import NOISES
 
 SIGMA = 0.25
@@ -111,22 +112,15 @@ def test_sequential_sampling_against_a_fixed_number_of_draws(
     x, n, draws = bench.attack(L2, radius), sizes.samples, generator("cpu", name, radius)
     parts = x.split(-(-len(x) // sizes.rounds))
     fixed: list[Tensor] = []
-    sequential: list = []
+    sequential: list[list[SignEstimate]] = []
 
     def run_fixed(part: Tensor, samples: int = n) -> None:
-        fixed.append(
-            torch.stack(
-                [
-                    NormalSmoothing(bench.score, sigma, samples, draws).score(part)
-                    for sigma in SIGMAS
-                ]
-            )
-        )
+        models = (NormalSmoothing(bench.score, sigma, samples, draws) for sigma in SIGMAS)
+        fixed.append(torch.stack([model.score(part) for model in models]))
 
     def run_sequential(part: Tensor) -> None:
-        sequential.append(
-            NormalSmoothing(bench.score, SIGMA, n, draws, error=ERROR).estimate_path(part, SIGMAS)
-        )
+        model = NormalSmoothing(bench.score, SIGMA, n, draws, error=ERROR)
+        sequential.append(model.estimate_path(part, SIGMAS))
 
     run_fixed(x[:1], 50)
     run_sequential(x[:1])
@@ -136,11 +130,6 @@ def test_sequential_sampling_against_a_fixed_number_of_draws(
         "sequential": lambda turn: lambda: run_sequential(parts[turn]),
     }
     seconds = interleaved(benchmark, contenders, len(parts), warm=False)
-    sign, decided, used = (
-        torch.cat([torch.stack([getattr(path, key) for path in paths]) for paths in sequential], 1)
-        for key in ("sign", "decided", "used")
-    )
-    differ = sign != torch.where(torch.cat(fixed, 1) >= 0, 1.0, -1.0)
     benchmark.extra_info.update(
         dataset=name,
         radius=radius,
@@ -149,9 +138,26 @@ def test_sequential_sampling_against_a_fixed_number_of_draws(
         samples=n,
         error=ERROR,
         seconds=seconds,
-        draws=used.mean().item(),
-        decisions=differ.numel(),
-        undecided=int((~decided).sum()),
-        differ=int(differ.sum()),
-        differ_decided=int((differ & decided).sum()),
+        **compared(sequential, torch.cat(fixed, 1)),
     )
+
+
+def compared(sequential: list[list[SignEstimate]], fixed: Tensor) -> dict[str, float]:
+    """How many draws the sequential decisions took, and how many differ from the fixed ones."""
+
+    def column(key: str) -> Tensor:
+        return torch.cat([stacked(paths, key) for paths in sequential], 1)
+
+    decided, differ = column("decided"), column("sign") != torch.where(fixed >= 0, 1.0, -1.0)
+    return {
+        "draws": column("used").mean().item(),
+        "decisions": differ.numel(),
+        "undecided": int((~decided).sum()),
+        "differ": int(differ.sum()),
+        "differ_decided": int((differ & decided).sum()),
+    }
+
+
+def stacked(paths: list[SignEstimate], key: str) -> Tensor:
+    """One column of the estimates at all sigmas (sigmas, n)."""
+    return torch.stack([getattr(path, key) for path in paths])

@@ -5,11 +5,12 @@ For `Score` these are the extremal functions of Theorem E along one direction w,
 t = ||z - x||, G and nu the lengths of the gradient at x and z, the least value in the frame of the
 prediction is  v - L t^2/4 - (t/2)(G + nu) + (nu - G)^2/(4 L).  A computed value may be off by
 s (1 + |g|), a computed gradient by s (1 + ||grad g||_*). `SLACK` is what the evaluation here may be
-off by itself: it comes out of the allowed error, so that the assumption is kept
-to the last bit; with s = 0 arithmetic is plain.
+off by itself: it comes out of the allowed error, so that the assumption is kept to the last bit;
+with s = 0 arithmetic is plain.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -53,7 +54,8 @@ class Chosen:
         self, x: Tensor, value: float, slope: float, w: Tensor, L0: float, L1: float, s: float
     ) -> None:
         self.x, self.at, self.w, self.L0, self.L1, self.s = x, (value, slope), w, L0, L1, s
-        self.prediction, self.alpha, self.choice = 1.0, 0.0, CHOICES[0]
+        self.prediction, self.alpha = 1.0, 0.0
+        self.choices, self.choice = CHOICES, CHOICES[0]
         self.told: tuple[Tensor, Tensor] | None = None
 
     def lengths(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,11 +68,9 @@ class Chosen:
         rise = self.L0 * t + self.L1 * t**2 / 2
         if turn == "up":
             return G, G + rise
-        lowest = (G - self.L0 * t).clamp(min=0)
-        best = torch.minimum(
-            torch.maximum(G + self.L0 * t - 2 * self.alpha * self.L0, lowest), G + self.L0 * t
-        )
-        return G, lowest if turn == "down" else best
+        lowest, highest = (G - self.L0 * t).clamp(min=0), G + self.L0 * t
+        best = torch.maximum(highest - 2 * self.alpha * self.L0, lowest)
+        return G, lowest if turn == "down" else torch.minimum(best, highest)
 
     def profile(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Computed value and gradient length (m,), in the frame of the prediction, and where the
@@ -80,9 +80,7 @@ class Chosen:
         if self.choice[1] == "up":
             terms = (v.expand_as(t), -G * t, -self.L0 * t**2 / 2, -self.L1 * t**3 / 6)
         else:
-            bend = torch.where(
-                torch.tensor(self.L0 > 0), (nu - G) ** 2 / (4 * max(self.L0, 1e-300)), 0.0
-            )
+            bend = (nu - G) ** 2 / (4 * max(self.L0, 1e-300)) * (self.L0 > 0)
             terms = (v.expand_as(t), -self.L0 * t**2 / 4, -t / 2 * (G + nu), bend)
         value, size = sum(terms), sum(term.abs() for term in terms)
         rest = s * (1 + value.abs()) - 8 * SLACK * size
@@ -131,12 +129,9 @@ class ChosenLipschitz(LipschitzScore):
 
 
 def share(rng: np.random.Generator) -> float:
-    return float(
-        rng.choice(
-            [power(rng, -10, -4), power(rng, -4, -1), rng.uniform(0.1, 0.5), rng.uniform(0.5, 0.9)],
-            p=[0.4, 0.4, 0.1, 0.1],
-        )
-    )
+    small, usual = power(rng, -10, -4), power(rng, -4, -1)
+    large, most = rng.uniform(0.1, 0.5), rng.uniform(0.5, 0.9)
+    return float(rng.choice([small, usual, large, most], p=[0.4, 0.4, 0.1, 0.1]))
 
 
 def setting(
@@ -158,11 +153,10 @@ def draw(
 ) -> tuple[Chosen, NearestNeighborOracle, Tensor, float]:
     """A score near its decision, whose |g|/||grad g||_* is close to alpha."""
     x, w, m, oracle, unit = setting(rng, norm)
-    alpha = (
-        0.0
-        if rng.random() < 0.1
-        else power(rng, -3, 10 if rng.random() < 0.5 else 2) * (unit if rng.random() < 0.5 else 1)
-    )
+    alpha = 0.0
+    if rng.random() >= 0.1:
+        alpha = power(rng, -3, 10 if rng.random() < 0.5 else 2)
+        alpha *= unit if rng.random() < 0.5 else 1
     slope = power(rng, -6, 3) * (rng.random() < 0.95)
     value = alpha * slope * (1 + rng.choice([-1, 1]) * power(rng, -4, 0)) + rng.choice(
         [0.0, power(rng, -3, 3), slope * unit * power(rng, -2, 1)]
@@ -178,22 +172,23 @@ def along(
     """Points on the way m in the ball: at its end, behind the change of the label, anywhere."""
     end = min(radius, 1e9 * (1 + float(chosen.x.abs().sum())))
     shares = [*ENDS, *rng.random(2), *(1 - 10.0 ** rng.uniform(-13, 0, more))]
-    t = [share * end for share in shares] + [
-        (1 + e) * neighbor for e in (1e-12, 1e-6) if neighbor < end
-    ]
+    behind = [(1 + e) * neighbor for e in (1e-12, 1e-6) if neighbor < end]
+    t = [share * end for share in shares] + behind
     return chosen.x + torch.tensor(t, dtype=torch.float64)[:, None] * m
 
 
-def pursue(model: LocallyBiased, chosen: Chosen, z: Tensor, choices: list) -> Iterator[Found]:
+def pursue(model: LocallyBiased, chosen: Chosen, z: Tensor) -> Iterator[Found]:
     """The predictions at `z` for all choices of score and errors that keep the assumption."""
     asked, told = [], []
-    for chosen.choice in choices:
+    for choice in chosen.choices:
+        chosen.choice = choice
         points = z[chosen.kept(z) & (z != chosen.x).any(1)]
         asked.append(points)
         told.append(chosen.evaluate(points))
     points = torch.cat(asked)
     if len(points):
-        chosen.told = torch.cat([v for v, _ in told]), torch.cat([slope for _, slope in told])
+        values, slopes = zip(*told, strict=True)
+        chosen.told = torch.cat(values), torch.cat(slopes)
         seen, chosen.told = model.predict(points), None
         yield torch.zeros(len(points), dtype=torch.int64), points, seen
 
@@ -208,50 +203,34 @@ def smooth(bound: str, local: bool = False) -> Callable[[np.random.Generator, No
             alpha = min(alpha, 1e3)
         constant = (lambda x, R: chosen.L0 + chosen.L1 * R) if local else chosen.L0
         model = LocallyBiased(ChosenScore(chosen, constant), oracle, alpha, norm)
-        return certified(model, chosen, m, rng, bound, CHOICES, 1e-6 if bound == "paper" else 0.0)
+        return certified(model, chosen, m, rng, bound)
 
     return make
 
 
 def certified(
-    model: LocallyBiased,
-    chosen: Chosen,
-    m: Tensor,
-    rng: np.random.Generator,
-    bound: str,
-    choices: list,
-    less: float = 0.0,
-    more: int = 0,
+    model: LocallyBiased, chosen: Chosen, m: Tensor, rng: np.random.Generator, bound: str, more=0
 ) -> Trial:
-    """The trial of one point, x; its radius lowered by the share `less`."""
+    """The trial of one point, x; the paper's radius, which knows no rounding, lowered a little."""
     x = chosen.x[None]
     certificate = model.certify(x, bound=bound)
-    radius = certificate.radius * (1 - less)
+    radius = certificate.radius * (1 - 1e-6 if bound == "paper" else 1.0)
     chosen.prediction, chosen.alpha = certificate.prediction.item(), model.alpha
     if radius.item() == 0:
         return nothing(model.norm)
     z = along(chosen, m, radius.item(), model.oracle.radius(x, model.norm).item(), rng, more)
     constants = f"L = {chosen.L0} + {chosen.L1} R, alpha = {model.alpha}, s = {chosen.s}"
     note = f"value, slope = {chosen.at}, {constants}"
-    return Trial(
-        x,
-        certificate.prediction,
-        radius,
-        model.norm,
-        lambda: pursue(model, chosen, z, choices),
-        note,
-    )
+    attack = partial(pursue, model, chosen, z)
+    return Trial(x, certificate.prediction, radius, model.norm, attack, note)
 
 
 def lipschitz(rng: np.random.Generator, norm: Norm) -> Trial:
     """`LipschitzScore`: h falls by K t, and is computed with all errors of the assumption."""
-    s = share(rng)
-    chosen, oracle, m, alpha = draw(rng, norm, s, False)
-    K = chosen.at[1]
-    chosen.L0 = 0.0
-    choices = [("seen", "up", 1.0)]
-    model = LocallyBiased(ChosenLipschitz(chosen, K), oracle, alpha, norm)
-    return certified(model, chosen, m, rng, "sharp", choices, more=60)
+    chosen, oracle, m, alpha = draw(rng, norm, share(rng), False)
+    chosen.L0, chosen.choices = 0.0, [("seen", "up", 1.0)]
+    model = LocallyBiased(ChosenLipschitz(chosen, chosen.at[1]), oracle, alpha, norm)
+    return certified(model, chosen, m, rng, "sharp", more=60)
 
 
 class ChosenClasses(ClassScores):
@@ -293,32 +272,24 @@ def classes(rng: np.random.Generator, norm: Norm) -> Trial:
     weight = weight * size
     alpha = rng.choice([0.0, unit * power(rng, -2, 7)])
     pairs = norm.dual(weight[:, None] - weight) * (1 + 1e-12)
-    K = pairs.max().item()
-    bias = tensor(
-        rng.choice([0.0, 1.0, -1.0], C) * alpha * K * (1 + power(rng, -4, 0))
-        + rng.normal(size=C) * rng.choice([1.0, size * unit])
-    )
-    points, labels = (
-        x + unit * power(rng, -2, 2) * tensor(rng.normal(size=(N, d))),
-        rng.integers(0, C, N),
-    )
-    scores, oracle = ChosenClasses(weight, bias, x, s, pairs), ClassOracle(points, labels)
+    tie = rng.choice([0.0, 1.0, -1.0], C) * alpha * pairs.max().item() * (1 + power(rng, -4, 0))
+    bias = tensor(tie + rng.normal(size=C) * rng.choice([1.0, size * unit]))
+    points = x + unit * power(rng, -2, 2) * tensor(rng.normal(size=(N, d)))
+    scores = ChosenClasses(weight, bias, x, s, pairs)
+    oracle = ClassOracle(points, rng.integers(0, C, N))
     model = MulticlassLocallyBiased(scores, oracle, alpha, norm)
     s_class = int(model.predict(x[None]).item())
     c_class = int(rng.choice([c for c in range(C) if c != s_class]))
-    scores.pair, scores.split, scores.favour = (
-        (s_class, c_class),
-        rng.choice([0.0, 0.5, 1.0]),
-        bool(rng.random() < 0.8),
-    )
+    scores.pair, scores.split = (s_class, c_class), rng.choice([0.0, 0.5, 1.0])
+    scores.favour = bool(rng.random() < 0.8)
     certificate = model.certify(x[None])
     if certificate.radius.item() == 0:
         return nothing(norm)
 
     def attack() -> Iterator[Found]:
-        ways = [norm.maximizer(weight[c_class] - weight[s_class])[None]] * 60 + [
-            norm.maximizer(p - points[0]).nan_to_num()[None] for p in points
-        ]
+        against = norm.maximizer(weight[c_class] - weight[s_class])
+        across = [norm.maximizer(p - points[0]).nan_to_num() for p in points]
+        ways = [way[None] for way in (*[against] * 60, *across)]
         rows, z = probes(x[None], certificate.radius, norm, ways, rng)
         away = (z != x).any(1)
         yield rows[away], z[away], model.predict(z[away])
