@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, classes, number
+from lbrs.attacks.logits import ClassLogits
 from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.classes import ClassOracle
@@ -72,6 +73,16 @@ class MulticlassLocallyBiased:
     def predict(self, x: ArrayLike) -> Tensor:
         """f^mu(x) for `x` (n, *shape), as int64 (n,) in 0..C-1, which indexes a list of names."""
         return self._biased(x)[1]
+
+    def as_module(self, kind: str = "link") -> ClassLogits:
+        """f^mu as a torch module: points (n, *shape) to logits (n, C), in the points' type and on
+        their device, whose argmax is ``predict`` at every point.
+
+        Parameters:
+            kind: "link" or "score", the biased scores S_c, differentiable through h; or "decision",
+                the prediction alone, without a gradient.
+        """
+        return ClassLogits(self, kind)
 
     def certify(self, x: ArrayLike) -> Certificate:
         """:prf:ref:`Theorem M <theorem-m>`: f^mu is constant on the open ``norm`` ball of the

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ELEMENTS, ArrayLike, batch, integer, number
+from lbrs.attacks.logits import NoisyLogits
 from lbrs.certificate import Certificate
 from lbrs.certificates import theorem1
 from lbrs.montecarlo import ConfidenceSequence, SignEstimate, sequential_sign
@@ -106,6 +107,7 @@ class NormalSmoothing:
         """The signs at the points `x` for all `sigmas`, a stream for each pair, sigma varying
         fastest."""
         score, used = self.base, self._noise
+        score.fit_dtype(x)
         points, sigmas = x.to(score.device), sigmas.to(score.device)
         most = ELEMENTS // max(1, x[:1].numel())
 
@@ -139,6 +141,24 @@ class NormalSmoothing:
         for m in self._rounds():
             total += self._draw(x, m).sum(1)
         return total / self.samples
+
+    def as_module(
+        self, kind: str = "link", draws: int = 64, seed: int | None = None
+    ) -> NoisyLogits:
+        """f^mu as a torch module: points (n, *shape) to two logits (n, 2) in the order (-1, +1), in
+        the points' type and on their device.
+
+        Its gradient is an expectation over transformations, from `draws` values of eps at a call.
+        The argmax is the sign of the average over these, of which ``predict`` is the limit.
+
+        Parameters:
+            kind: "link", the logit of the average probability, which does not saturate; "score",
+                the average of g; or "decision", what ``predict`` says, without a gradient.
+            draws: >= 1, of eps at each point and call.
+            seed: None to draw anew at each call, from the model's generator; or a number that makes
+                every call the same function of x.
+        """
+        return NoisyLogits(self, kind, draws, seed)
 
     def certify(self, x: ArrayLike, confidence: float = 0.999) -> Certificate:
         """:prf:ref:`Theorem 1 <theorem-1>` in l2: for each point, with probability at least

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, number, radii
+from lbrs.attacks.logits import BiasedLogits
 from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
@@ -82,9 +83,46 @@ class LocallyBiased:
         This is sign g^mu(x), without its overflow and underflow; where g^mu(x) = 0 it is sign g(x),
         and +1 if g(x) = 0 too. It indexes a list: ``["abstains", "positive", "negative"][label]``.
         """
+        return self.decide(x)[1]
+
+    def decide(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
+        """The oracle's label yhat(x) and f^mu(x), float64 (n,) and int64 (n,), for `x`
+        (n, *shape)."""
         x = batch("x", x, self.oracle.shape)
-        first = self.base.linearize(x, self.norm)
-        return select(first, self.oracle.label(x), self.alpha)
+        first, label = self.base.linearize(x, self.norm), self.oracle.label(x)
+        return label, select(first, label, self.alpha)
+
+    def as_module(self, kind: str = "link") -> BiasedLogits:
+        r"""f^mu as a torch module: points (n, *shape) in [0, 1] or any other range, to two logits
+        (n, 2) in the order (-1, +1), in the points' type and on their device.
+
+        Class 1 is +1. The argmax is ``predict`` at every point. Gradients pass through the base
+        score, the norm of its gradient (so that they need its second derivatives) and the link; the
+        oracle's label is piecewise constant. Moving the module moves no weights, and autograd adds
+        to the gradients of the base network's weights as any attack does: it is the same network.
+
+        - ``"link"``: what an attacker must use. With the output u of the base network, g = psi(u),
+          the difference of the logits is
+
+          .. math:: F(x) = u(x) + \hat y(x)\,t\big(\alpha\|\nabla u(x)\|_*\big),
+             \qquad \frac{\psi(t(c))}{\psi'(t(c))} = c
+
+          with t = asinh for a ``ProbabilityMargin`` and t(c) = c where g = u. It has the sign of
+          g^mu wherever g^mu is not 0, but does not saturate.
+        - ``"score"``: the difference is g^mu(x) itself. Where tanh saturates its gradient vanishes,
+          so that an attack stops early and robustness is overstated: on MNIST, gradient steps on
+          g^mu leave .72 of the points right at l2 2, and on F .44.
+        - ``"decision"``: the prediction alone, without a gradient, for attacks that need none.
+
+        Parameters:
+            kind: "link", "score" or "decision"; only the last for scores from random draws.
+
+        >>> oracle = NearestNeighborOracle([[0.0, 0.0], [4.0, 0.0]], [1, -1])
+        >>> model = LocallyBiased(LinearScore([1.0, 0.0], -1.5), oracle, alpha=1.0)
+        >>> model.as_module()(torch.tensor([[1.0, 0.0]]))
+        tensor([[-0.2500,  0.2500]])
+        """
+        return BiasedLogits(self, kind)
 
     def certify(
         self, x: ArrayLike, bound: str = "sharp", confidence: float | None = None

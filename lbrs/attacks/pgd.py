@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lbrs._checks import batch, digits, integer, labels, number, shown
 from lbrs.norms import L2, LINF, Norm
+from lbrs.scores.local import one_logit
 
 
 def pgd(
@@ -33,7 +34,9 @@ def pgd(
     loss.
 
     Parameters:
-        logit: maps (n, *shape) to the attacked network's logit (n,) or (n, 1), on the device of x.
+        logit: maps (n, *shape) to the attacked network's logit (n,) or (n, 1), or to its two
+            logits (n, 2) in the order (-1, +1), on the device of x: a network, or a smoothed
+            classifier's ``as_module()``.
         x: pixels (n, *shape) in [0, 1].
         y: (n,) in {-1, +1}.
         radius: >= 0, in the units of x.
@@ -85,7 +88,7 @@ def _attack(
         point = project(x + _random(x, radius, norm, start), x, radius, norm)
     for _ in range(steps):
         point.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(logit(point).sum(), point)
+        (gradient,) = torch.autograd.grad(one_logit(logit(point)).sum(), point)
         direction = norm.maximizer(-(sign * gradient).flatten(1)).reshape(x.shape)
         point = project(point.detach() + length * direction, x, radius, norm)
     return point

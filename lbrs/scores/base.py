@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import ClassVar, Self
 
 import torch
@@ -12,10 +13,14 @@ from lbrs.certificate import Certificate
 from lbrs.norms import Norm
 from lbrs.rounding import round_down
 from lbrs.scores.admission import SHARES, Observed, admit, observed, signature
-from lbrs.scores.local import Constant, Linearization, Local, select, sign
+from lbrs.scores.local import Constant, Linearization, Link, Local, one_logit, select, sign
 from lbrs.scores.smooth import certify_smooth, refuse_gradient, refuse_kinks
 
 __all__ = ["Constant", "Linearization", "Local", "Score", "select", "sign"]
+
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+"""In which a function of unknown type is tried, in this order."""
 
 
 class Score:
@@ -29,15 +34,15 @@ class Score:
     Source: :prf:ref:`Assumption 7 <assumption-7>`.
 
     Parameters:
-        function: torch callable or module that maps (n, *shape) to (n,) or (n, 1), each row on its
-            own.
+        function: torch callable or module that maps (n, *shape) to (n,) or (n, 1), or to two
+            logits (n, 2) in the order (-1, +1), whose difference it is; each row on its own.
         gradient_lipschitz: an L with ||grad g(x) - grad g(z)||_* <= L ||x - z|| for all x, z, in
             the norm used for certification. The certificate is only as true as this number. None:
             no certificate can be asked for. Or a callable that maps points (n, *shape) and radii
             (n,) to constants (n,) that hold for x, z in the closed balls of these radii around the
             points, so that they grow with the radius; inf where there is none.
-        dtype, device: what `function` gets its points in and on; a module's own by default, else
-            float64 on the CPU.
+        dtype, device: what `function` gets its points in and on; by default a module's own, else
+            the CPU and the first of float64, float32, bfloat16 and float16 that it computes in.
         batch_size: most points handed to `function` at once; 256 keeps a small network within a
             processor's cache, a GPU does well with thousands.
         rounding: how far at most the computed g is from g, as a share of 1 + abs(g), and its
@@ -54,6 +59,7 @@ class Score:
         only_norm: the one threat norm in which this kind of score is certified, or None.
         bounds: what `certify` can be asked for.
         random: whether it is known through random draws only.
+        link: how g follows from the function's output.
 
     Raises:
         ValueError, TypeError: naming the argument.
@@ -66,6 +72,7 @@ class Score:
     only_norm: ClassVar[Norm | None] = None
     bounds: ClassVar[tuple[str, ...]] = ("sharp", "paper")
     random: ClassVar[bool] = False
+    link: ClassVar[Link] = Link()
 
     def __init__(
         self,
@@ -98,6 +105,7 @@ class Score:
         self.assume_smooth = assume_smooth
         self.domain = None if domain is None else number("domain", domain, low=0, open_low=True)
         self.observed: Observed | None = None
+        self._fitted = dtype is not None or weight is not None
         self._admitted: Hashable = None
         self._smooth: Hashable = None
 
@@ -253,10 +261,29 @@ class Score:
         state = signature(self.function)
         if self._admitted == state or not len(x):
             return
+        self.fit_dtype(x)
         most, unseen = self._step(x), self.assume_smooth
         with torch.no_grad():
             found = admit(self.evaluate, x.detach(), self._rounding, most=most, unseen=unseen)
         self.observed, self._admitted = found, state
+
+    def fit_dtype(self, x: Tensor) -> None:
+        """Take the first type that the function computes in at `x` (n, *shape), where none was
+        given and no weight shows it."""
+        first, rest = self.dtype, iter(DTYPES)
+        while not self._fitted and len(x) and (dtype := next(rest, None)):
+            self.dtype = dtype
+            with torch.no_grad(), suppress(ValueError):
+                self.evaluate(x[[0, -1]][: self._step(x)].detach())
+                self._fitted = True
+        self.dtype = self.dtype if self._fitted else first
+
+    def traced(self, x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+        """The function's output u and ||grad u||_*, (n,) and (n,), as autograd follows them from
+        `x` (n, *shape), which needs a gradient."""
+        u = self.evaluate(x)
+        (gradient,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        return u.double(), norm.dual(gradient.flatten(1).double())
 
     def evaluate(self, x: Tensor) -> Tensor:
         """The output (n,) at points `x` of any type, not admitted yet, whatever autocast is on
@@ -273,12 +300,12 @@ class Score:
         return self._squeeze(output, len(x))
 
     def _squeeze(self, output: object, n: int) -> Tensor:
-        if not isinstance(output, Tensor) or tuple(output.shape) not in {(n,), (n, 1)}:
+        if not isinstance(output, Tensor) or tuple(output.shape) not in {(n,), (n, 1), (n, 2)}:
             given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(
                 f"function must return a tensor of shape ({n},) for {n} points, got {given}"
             )
-        return output.reshape(n)
+        return one_logit(output)
 
     def _value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         seen, output = self._output(x)

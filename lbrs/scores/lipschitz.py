@@ -74,6 +74,11 @@ class LipschitzScore(Score):
         crossing = torch.where(slope > 0, value.abs() / slope, torch.inf)
         return Linearization(sign(value), value, slope, crossing)
 
+    def traced(self, x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+        """As `Score.traced`, with K for the length of the gradient."""
+        u = self.evaluate(x).double()
+        return u, torch.full_like(u, self.lipschitz)
+
     def first_order(self, x: Tensor, norm: Norm) -> tuple[Linearization | None, Constant | None]:
         """As `Score.first_order`; Theorem H needs no L."""
         return self.linearize(x, norm), None

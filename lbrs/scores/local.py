@@ -1,4 +1,4 @@
-"""What is known of a score near points, to first order, for every alpha at once."""
+"""What is known of a score at points, to first order, for every alpha at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,48 @@ from lbrs.norms import Norm
 
 Constant = float | Callable[[Tensor, Tensor], Tensor]
 """A gradient-Lipschitz constant for all points, or a map from points and radii to local ones."""
+
+
+class Link:
+    """How a score g follows from the output u of its function: g = psi(u), psi odd and increasing.
+    Here g = u."""
+
+    def value(self, u: Tensor) -> Tensor:
+        """psi(u), any shape."""
+        return u
+
+    def rate(self, u: Tensor) -> Tensor:
+        """psi'(u), any shape."""
+        return torch.ones_like(u)
+
+    def turn(self, length: Tensor) -> Tensor:
+        """The u >= 0 at which psi(u)/psi'(u) is `length` (n,): the bias in units of u."""
+        return length
+
+    def average(self, u: Tensor) -> Tensor:
+        """What has the sign of the average of g, for `u` (n, m), as (n,)."""
+        return u.mean(1)
+
+
+class Logistic(Link):
+    """g = tanh(u/2), the probability margin of a logit u; nothing but g itself saturates."""
+
+    def value(self, u: Tensor) -> Tensor:
+        """tanh(u/2)."""
+        return (u / 2).tanh()
+
+    def rate(self, u: Tensor) -> Tensor:
+        """1/(2 cosh(u/2)^2)."""
+        return 0.5 / (u / 2).cosh() ** 2
+
+    def turn(self, length: Tensor) -> Tensor:
+        """asinh(length), as psi/psi' = sinh."""
+        return length.asinh()
+
+    def average(self, u: Tensor) -> Tensor:
+        """The logit of the average probability."""
+        sigmoid = torch.nn.functional.logsigmoid
+        return sigmoid(u).logsumexp(1) - sigmoid(-u).logsumexp(1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +96,18 @@ class Local:
         if self.first is None:
             raise ValueError("first must be a Linearization for this certificate, got None")
         return self.first
+
+
+def one_logit(output: Tensor) -> Tensor:
+    """The logit (n,) of a network of two classes that returns one, (n,) or (n, 1), or two, (n, 2),
+    in the order -1, +1.
+
+    >>> one_logit(torch.tensor([[1.0, 3.0]]))
+    tensor([2.])
+    """
+    if output.ndim == 2 and output.shape[1] == 2:
+        return output[:, 1] - output[:, 0]
+    return output.flatten()
 
 
 def sign(values: Tensor) -> Tensor:

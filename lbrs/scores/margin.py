@@ -1,6 +1,7 @@
 """The probability margin of a logit, which keeps sign and gradient where tanh saturates."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from lbrs._checks import ArrayLike, batch
 from lbrs.norms import Norm
 from lbrs.scores.base import Constant, Linearization, Score, sign
+from lbrs.scores.local import Link, Logistic
 
 
 class ProbabilityMargin(Score):
@@ -23,9 +25,11 @@ class ProbabilityMargin(Score):
 
     Parameters:
         network: a module that maps (n, *shape) to logits (n,) or (n, 1), or to two-class logits
-            (n, 2) in the order (-1, +1).
+            (n, 2) in the order (-1, +1), as for every score.
         gradient_lipschitz, dtype, device, batch_size, rounding: as for ``Score``.
     """
+
+    link: ClassVar[Link] = Logistic()
 
     def __init__(
         self,
@@ -45,11 +49,6 @@ class ProbabilityMargin(Score):
             batch_size=batch_size,
             rounding=rounding,
         )
-
-    def _squeeze(self, output: object, n: int) -> Tensor:
-        if isinstance(output, Tensor) and tuple(output.shape) == (n, 2):
-            return output[:, 1] - output[:, 0]
-        return super()._squeeze(output, n)
 
     def logit(self, x: ArrayLike) -> Tensor:
         """The logit z at the points `x` (n, *shape), as float64 (n,)."""

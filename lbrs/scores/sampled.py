@@ -26,6 +26,7 @@ def normal_draws(
     Yields the rows, as a slice, of k of the points, with what `noise` drew (k, m, *shape) and the
     values (k, m). Raises ValueError where the type of the sum cannot hold the noise at `x`.
     """
+    score.fit_dtype(x)
     step = max(1, ELEMENTS // (m * max(1, x[:1].numel())))
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
