@@ -33,8 +33,8 @@ _MNIST_SUMS = {
 }
 """Of the files that torchvision unpacks; it knows the sums of the compressed files only."""
 
-Array = npt.NDArray[Any]
-Source = tuple[Array, Array]
+_Array = npt.NDArray[Any]
+_Source = tuple[_Array, _Array]
 """Images (n, channels, height, width) in 0..255, and their classes (n,)."""
 
 
@@ -171,26 +171,26 @@ def images(
     )
 
 
-def _part(pixels: Array, is_positive: Array, index: Array) -> tuple[Tensor, Tensor]:
+def _part(pixels: _Array, is_positive: _Array, index: _Array) -> tuple[Tensor, Tensor]:
     """The images at `index` with their labels."""
     labels = torch.where(torch.from_numpy(is_positive[index]), 1.0, -1.0).double()
     return torch.from_numpy(pixels[index]).float() / 255, labels
 
 
-def _balanced(is_positive: Array, rng: np.random.Generator) -> Array:
+def _balanced(is_positive: _Array, rng: np.random.Generator) -> _Array:
     """A random order of all positive indices and as many others."""
     positive, negative = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
     others = rng.choice(negative, len(positive), replace=False)
     return rng.permutation(np.concatenate([positive, others]))
 
 
-def _halves(is_positive: Array, index: Array, n: int) -> Array:
+def _halves(is_positive: _Array, index: _Array, n: int) -> _Array:
     """The first n of `index`, half of each class (one more of the positive class if n is odd)."""
     chosen = index[is_positive[index]][: n - n // 2], index[~is_positive[index]][: n // 2]
     return np.concatenate(chosen)
 
 
-def _digits(rng: np.random.Generator) -> tuple[Source, Source]:
+def _digits(rng: np.random.Generator) -> tuple[_Source, _Source]:
     """scikit-learn's digits, grey values scaled to 0..255, one third set aside for testing."""
     from sklearn.datasets import load_digits
 
@@ -274,13 +274,13 @@ def _dataset(name: str) -> Any:
     return {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[name]
 
 
-def _load(dataset: str) -> tuple[Source, Source]:
+def _load(dataset: str) -> tuple[_Source, _Source]:
     """What is for training, and what is for testing."""
     folder, kind = fetch(dataset), _dataset(dataset)
     return _arrays(kind(folder, train=True)), _arrays(kind(folder, train=False))
 
 
-def _arrays(source: Any) -> Source:
+def _arrays(source: Any) -> _Source:
     x = np.asarray(source.data)
     images = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return images, np.asarray(source.targets)
