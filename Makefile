@@ -52,17 +52,24 @@ benchmark: setup
 
 setup: $(VENV)/installed
 
+# An environment runs the code of the place that it was made for: elsewhere it is made anew.
+ifneq ($(shell cat $(VENV)/installed 2>/dev/null),$(CURDIR))
+  .PHONY: $(VENV)/installed
+  CLEAR := $(if $(wildcard $(VENV)/installed),--clear)
+endif
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { \
 	  echo 'Python 3.11 or newer is needed; name it with make PYTHON=...' >&2; exit 1; }
 	@if ! '$(PYTHON)' -c 'import ensurepip' 2>/dev/null && [ "$$(id -u)" = 0 ] && \
 	  command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq python3-venv; fi
-	@'$(PYTHON)' -m venv '$(VENV)' || { \
+	@if [ -n '$(CLEAR)' ] && [ -L '$(VENV)' ]; then rm '$(VENV)'; fi
+	@'$(PYTHON)' -m venv $(CLEAR) '$(VENV)' || { \
 	  echo 'No virtual environment could be made. On Debian: apt install python3-venv' >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
 	  --editable '.[dev]'
-	@touch $@
+	@pwd -P > $@
 
 clean:
 	rm -rf _build

@@ -5,6 +5,7 @@ import doctest
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -191,6 +192,64 @@ def test_every_python_that_is_named_is_checked():
     assert versions[0] == least.version
     assert WORKFLOW["jobs"]["check"]["strategy"]["matrix"]["python"] == versions
     assert all(f"python{version}" in MAKEFILE for version in versions)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A project with this Makefile, a Python that only tells how it was called, and an environment
+    of it; returns its folder."""
+    place = tmp_path / "it's here" / "first"
+    place.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, place)
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *venv*) mkdir -p .venv/bin && cp "$0" .venv/bin/python;; esac\n'
+        'case "$1" in -m) echo "$*";; esac\n'
+    )
+    python.chmod(0o755)
+    assert any("pip install" in line for line in set_up(place))
+    return place
+
+
+def set_up(place: Path) -> list[str]:
+    """What `make setup` says in the folder `place`."""
+    python = place.parents[1] / "python"
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={python}"], cwd=place, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_an_environment_is_made_once(environment):
+    assert (environment / ".venv/installed").read_text() == f"{environment}\n"
+    assert set_up(environment) == ["make: Nothing to be done for 'setup'."]
+    os.utime(environment / "pyproject.toml")
+    assert "-m venv .venv" in set_up(environment)
+
+
+@pytest.mark.parametrize("how", ["moved", "copied", "linked", "of an unknown place"])
+def test_an_environment_of_another_place_is_made_anew(environment, how):
+    there = environment.with_name("second")
+    if how == "moved":
+        environment.rename(there)
+    elif how == "copied":
+        shutil.copytree(environment, there)
+    elif how == "linked":
+        shutil.copytree(environment, there, ignore=shutil.ignore_patterns(".venv"))
+        (there / ".venv").symlink_to(environment / ".venv")
+    else:
+        there = environment
+        (there / ".venv/installed").write_text("")
+    told = set_up(there)
+    assert "-m venv --clear .venv" in told and any("pip install" in line for line in told)
+    assert (there / ".venv/installed").read_text() == f"{there}\n"
+    assert not (there / ".venv").is_symlink()
+    assert set_up(there) == ["make: Nothing to be done for 'setup'."]
+    if how in ("copied", "linked"):
+        assert set_up(environment) == ["make: Nothing to be done for 'setup'."]
 
 
 def test_updates_are_asked_for_what_is_pinned():
