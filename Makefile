@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 CONSTRAINTS ?= constraints.txt
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -32,7 +32,7 @@ reproduce: setup
 	$(BIN)/lbrs build --profile paper --seed $(SEED)
 
 check: lint
-	$(PYTEST) -m 'not slow and not site and not images'
+	OMP_NUM_THREADS=1 $(PYTEST) -m 'not slow and not site and not images'
 
 lint: setup
 	$(BIN)/ruff format --check
@@ -41,9 +41,10 @@ lint: setup
 
 test: setup
 	$(BIN)/lbrs build
-	$(PYTEST)
-	LBRS_RECORDS=$$(mktemp -d)/records $(PYTEST) --dist loadscope --nbval --nbval-current-env \
-	  --nbval-cell-timeout 1800 --nbval-sanitize-with tests/nbval.cfg _build/source
+	OMP_NUM_THREADS=1 $(PYTEST)
+	LBRS_RECORDS=$$(mktemp -d)/records $(BIN)/python -m lbrs.website.kernel $(PYTEST) \
+	  --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 1800 \
+	  --nbval-sanitize-with tests/nbval.cfg _build/source
 
 benchmark: setup
 	mkdir -p _build

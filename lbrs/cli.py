@@ -184,7 +184,12 @@ def build(
     from lbrs.website import jobs
 
     root, _ = _project()
-    if not _each(jobs.stale(root, profile and profile.value, seed), workers):
+    try:
+        stale = jobs.stale(root, profile and profile.value, seed)
+    except BookError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    if not _each(stale, workers):
         typer.echo("The website was not built.", err=True)
         raise typer.Exit(1)
     with _interruptible():

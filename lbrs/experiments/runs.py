@@ -2,7 +2,11 @@
 these tell at the end."""
 
 import ast
+import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +18,12 @@ if TYPE_CHECKING:
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The environment of a process that computes beside others."""
+
+CONFIGURING = (
+    *("IPYTHON", "JUPYTER", "LANG", "LBRS_PROGRESS", "LC_", "MATPLOTLIB", "MPL", "PAPERMILL"),
+    *("PYTHON", "SCIPY_", "SKLEARN_", "TQDM_"),
+)
+"""How the names of variables begin by which a user configures what computes or draws."""
 
 KEYS = ("title", "source", "parameters", "profiles")
 """What an entry of runs.yml may hold."""
@@ -77,6 +87,38 @@ class Ending:
     run: str
     rerun: bool
     reason: str
+
+
+def plain_environment() -> dict[str, str]:
+    """The variables of this process without a user's configuration, for one that computes: one
+    thread, texts in UTF-8, modules from where this process has them."""
+    modules = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in modules or not name.startswith(CONFIGURING)
+    }
+    given = {"PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
+    if sys.flags.no_user_site:
+        given["PYTHONNOUSERSITE"] = "1"
+    return kept | ONE_THREAD | given
+
+
+@contextmanager
+def replaced_environment(environment: dict[str, str]) -> Iterator[None]:
+    """Processes that this one starts meanwhile have these variables and no others."""
+    before = dict(os.environ)
+    try:
+        _set_environment(environment)
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(environment: dict[str, str]) -> None:
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def load_runs(root: Path) -> dict[str, Run]:

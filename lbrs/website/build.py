@@ -1,5 +1,6 @@
 """From executed notebooks to the website: the stage collects all pages, Jupyter Book renders it."""
 
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from lbrs._files import write_text
 from lbrs.experiments.runs import BookError, load_runs
-from lbrs.website.jobs import STAGE, chapters, is_notebook
+from lbrs.website.jobs import STAGE, chapters, is_notebook, job_of
+from lbrs.website.kernel import surroundings
 from lbrs.website.notebooks import LOGS
 
 
@@ -18,15 +20,19 @@ def stage(root: Path) -> Path:
     there; returns that folder.
 
     Raises:
-        BookError: naming the notebooks that have not been executed yet.
+        BookError: naming the notebooks that have not been executed yet, or not all of their cells.
     """
     folder = root / STAGE
-    notebooks = {folder / f"notebooks/{name}.ipynb" for name in load_runs(root)}
-    notebooks |= {job.target for job in chapters(root)}
+    jobs = [job_of(root, run, "quick", 0, "auto") for run in load_runs(root).values()]
+    jobs += chapters(root)
+    notebooks = {job.target for job in jobs}
     absent = (path for path in notebooks if not path.is_file())
     missing = sorted(path.relative_to(folder).as_posix() for path in absent)
     if missing:
         raise BookError(f"not executed yet: {', '.join(missing)}")
+    lacks = filter(None, (job.lacks(json.loads(job.target.read_text("utf-8"))) for job in jobs))
+    if lack := next(lacks, ""):
+        raise BookError(lack)
     pages = {folder / path.relative_to(root): path for path in _pages(root)}
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
@@ -66,16 +72,17 @@ def render(root: Path) -> Path:
     shutil.rmtree(workshop, ignore_errors=True)
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     places = ["build", str(stage(root)), "--path-output", str(workshop)]
-    done = subprocess.run(
-        [*program, *places, "--all", "--warningiserror", "--nitpick", "--keep-going"],
-        cwd=root,
-        env=os.environ | {"NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
+    with surroundings(root) as environment:
+        done = subprocess.run(
+            [*program, *places, "--all", "--warningiserror", "--nitpick", "--keep-going"],
+            cwd=root,
+            env=environment | {"NO_COLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
     write_text(root / log, done.stdout)
     pages = workshop / "_build/html"
     if done.returncode or not (pages / "index.html").is_file():

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 STAGE = Path("_build/source")
+HOW = "a header with a kernelspec, as the other chapters have it"
 TIMEOUT = {"quick": 1_800, "paper": 21_600}
 """Most seconds that one cell may take at a profile; chapters count as quick."""
+
+
+CODE_CELL = re.compile(r"^[ \t>*+-]*(?:`{3,}|~{3,}|:{3,})[ \t]*\{code-cell\}", re.MULTILINE)
+"""Where a code cell begins, also in ways in which it would be shown, but not executed."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,7 @@ class Job:
     @cached_property
     def given(self) -> str:
         """The part of the fingerprint that is known before the execution."""
-        cells = [cell.source for cell in self.read().cells if cell.cell_type == "code"]
-        plain = [self.parameters, self.title, versions(), code_hash(_used(cells))]
+        plain = [self.parameters, self.title, versions(), code_hash(_used(self.code))]
         if self.parameters:
             plain.append(sources_hash())
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
@@ -72,11 +77,40 @@ class Job:
         return digest.hexdigest()
 
     def read(self) -> "NotebookNode":
-        """The text as a notebook."""
+        """The text as a notebook; a BookError if one of its code cells would not be executed."""
         import jupytext
 
-        notebook: NotebookNode = jupytext.read(self.source, fmt="md:myst")
+        text = page_text(self.source)
+        notebook: NotebookNode = jupytext.reads(text, fmt="md:myst")
+        found = sum(cell.cell_type == "code" for cell in notebook.cells)
+        if found != len(CODE_CELL.findall(text)):
+            raise BookError(
+                f"{self.place} has {len(CODE_CELL.findall(text))} code cells, "
+                f"but {found} would be executed: each begins with ```{{code-cell}} on a line"
+            )
         return notebook
+
+    @cached_property
+    def code(self) -> list[str]:
+        """The code cells with something in them."""
+        cells = self.read().cells
+        return [cell.source for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+    def lacks(self, notebook: Mapping[str, Any]) -> str:
+        """What an executed notebook lacks of its source, in a sentence; nothing if it is whole."""
+        cells = notebook["cells"]
+        executed = sum(cell.get("execution_count") is not None for cell in cells)
+        asked = len(self.code) + bool(self.parameters)  # given in a cell of their own
+        if executed == asked:
+            return ""
+        return f"{self.place} asks for {asked} executed cells, and {executed} were executed"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the staged notebook is whole, and of the source and the code of now."""
+        if _staged(self.target).get("fingerprint") != self.fingerprint:
+            return False
+        return not self.lacks(json.loads(self.target.read_text(encoding="utf-8")))
 
     def _published(self) -> list[Path]:
         """The results below book/ that the notebook may show: an experiment those of its run."""
@@ -119,7 +153,13 @@ def job_of(root: Path, run: Run, profile: str, seed: int, device: str) -> Job:
 
 
 def chapters(root: Path) -> list[Job]:
-    """The pages below book/ that are text notebooks."""
+    """The pages below book/ that are text notebooks.
+
+    Raises:
+        BookError: for a page with code that is none, and would be shown without being executed.
+    """
+    for page in sorted((root / "book").rglob("*.ipynb")):
+        raise BookError(f"{page} would not be executed: a chapter is a text notebook, {HOW}")
     pages = [
         page.relative_to(root).with_suffix("").as_posix()
         for page in sorted((root / "book").rglob("*.md"))
@@ -130,10 +170,24 @@ def chapters(root: Path) -> list[Job]:
     ]
 
 
+def page_text(page: Path) -> str:
+    """What is written on a page, without a byte-order mark or blank lines before it."""
+    return page.read_text(encoding="utf-8-sig").lstrip("\ufeff\n\t ")
+
+
 def is_notebook(page: Path) -> bool:
-    """Whether the front matter of a page names a kernel."""
-    front = re.match(r"---\n(.*?)\n---\s", page.read_text(encoding="utf-8"), re.DOTALL)
-    return front is not None and re.search(r"^kernelspec:", front[1], re.MULTILINE) is not None
+    """Whether the front matter of a page names a kernel.
+
+    Raises:
+        BookError: for a page with code cells that names none.
+    """
+    text = page_text(page)
+    front = re.match(r"---[ \t]*\n(.*?)\n---\s", text, re.DOTALL)
+    if front is not None and re.search(r"^kernelspec:", front[1], re.MULTILINE):
+        return True
+    if CODE_CELL.search(text):
+        raise BookError(f"{page} has code cells that would not be executed: it needs {HOW}")
+    return False
 
 
 def stale(root: Path, profile: str | None = None, seed: int | None = None) -> list[Job]:
@@ -154,11 +208,9 @@ def stale(root: Path, profile: str | None = None, seed: int | None = None) -> li
             last.get("seed", 0) if seed is None else seed,
             last.get("device", "auto"),
         )
-        if not last.get("rerun") or last.get("fingerprint") != job.fingerprint:
+        if not last.get("rerun") or not job.is_done:
             jobs.append(job)
-    return jobs + [
-        job for job in chapters(root) if _staged(job.target).get("fingerprint") != job.fingerprint
-    ]
+    return jobs + [job for job in chapters(root) if not job.is_done]
 
 
 def _staged(target: Path) -> dict[str, Any]:

@@ -1,23 +1,14 @@
 """From a text notebook to an executed one, by papermill."""
 
 import hashlib
-import os
 import re
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lbrs._files import write_text
-from lbrs.experiments.runs import (
-    ONE_THREAD,
-    RESERVED,
-    BookError,
-    Ending,
-    check_parameters,
-    outcome_of,
-)
+from lbrs.experiments.runs import RESERVED, BookError, Ending, check_parameters, outcome_of
+from lbrs.website import kernel
 from lbrs.website.jobs import Job
 
 if TYPE_CHECKING:
@@ -70,11 +61,14 @@ def _outcome(job: Job, notebook: "NotebookNode") -> Ending:
 
 
 def _papermill(job: Job, notebook: "NotebookNode") -> "NotebookNode":
+    """The notebook after its execution, by a kernel that was looked at before."""
     import papermill
+    from nbformat.v4 import new_code_cell
 
+    notebook.cells.insert(0, new_code_cell(kernel.probe()))
     try:
-        with _kernel_environment():
-            executed: NotebookNode = papermill.execute_notebook(
+        with kernel.kernels(job.root):
+            done: NotebookNode = papermill.execute_notebook(
                 notebook,
                 None,
                 parameters=job.parameters,
@@ -85,9 +79,23 @@ def _papermill(job: Job, notebook: "NotebookNode") -> "NotebookNode":
                 coalesce_streams=True,
                 record_timing=False,
             )
-            return executed
+    except BookError:
+        raise
     except Exception as error:
         raise _failure(job, error) from error
+    _remove_first(done)
+    if lack := job.lacks(done):
+        raise BookError(lack)
+    return done
+
+
+def _remove_first(notebook: "NotebookNode") -> None:
+    """Take the first cell out, as if it had never been."""
+    del notebook.cells[0]
+    for cell in notebook.cells:
+        for part in (cell, *cell.get("outputs", ())):
+            if part.get("execution_count"):
+                part["execution_count"] -= 1
 
 
 def _failure(job: Job, error: Exception) -> BookError:
@@ -102,31 +110,6 @@ def _failure(job: Job, error: Exception) -> BookError:
     else:
         why = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
     return BookError(f"{job.place} failed; the whole error is in {log}\n{why}")
-
-
-@contextmanager
-def _kernel_environment() -> Iterator[None]:
-    """What a kernel is given: one thread, figures inline whatever MPLBACKEND says and, on a
-    terminal, the path by which it can draw progress bars there."""
-    wanted: dict[str, str | None] = {
-        **ONE_THREAD,
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "LBRS_PROGRESS": os.ttyname(2) if os.isatty(2) else None,
-    }
-    before = {name: os.environ.get(name) for name in wanted}
-    try:
-        _set_environment(wanted)
-        yield
-    finally:
-        _set_environment(before)
-
-
-def _set_environment(values: dict[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def _clean(notebook: "NotebookNode") -> None:

@@ -2,7 +2,6 @@
 when it asks for more, and how it fails."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -71,9 +70,9 @@ def pretend(project: Path, rerun: bool = True, **given) -> None:
         **({"profile": "quick", "seed": 0, "device": "auto"} | given),
     )
     told = {"run": "tiny", "rerun": rerun, "reason": "" if rerun else "no data"}
-    notebook = new_notebook(
-        cells=[new_code_cell(outputs=[new_output("display_data", {runs.OUTCOME: told})])]
-    )
+    outputs = [new_output("display_data", {runs.OUTCOME: told})]
+    cells = [new_code_cell(execution_count=count) for count in range(1, 4)]
+    notebook = new_notebook(cells=[*cells, new_code_cell(execution_count=4, outputs=outputs)])
     notebook.metadata["lbrs"] = {
         key: job.parameters[key] for key in ("run", "profile", "seed", "device")
     } | {"fingerprint": job.fingerprint}
@@ -366,18 +365,6 @@ def test_the_whole_error_of_a_cell_is_logged_without_colours(project):
     log = (project / "_build/logs/tiny.log").read_text()
     assert "1 / 0" in log and "\x1b" not in log
     assert not staged(project).exists()
-
-
-@pytest.mark.parametrize("terminal", [None, "the terminal"])
-def test_a_kernel_can_find_the_terminal_and_draws_inline(monkeypatch, terminal):
-    monkeypatch.setattr(os, "isatty", lambda handle: handle == 2 and terminal is not None)
-    monkeypatch.setattr(os, "ttyname", lambda handle: terminal)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    monkeypatch.setenv("LBRS_PROGRESS", "left over")
-    with notebooks._kernel_environment():
-        assert os.environ.get("LBRS_PROGRESS") == terminal
-        assert os.environ["MPLBACKEND"] == "module://matplotlib_inline.backend_inline"
-    assert (os.environ["LBRS_PROGRESS"], os.environ["MPLBACKEND"]) == ("left over", "Agg")
 
 
 def test_the_stage_holds_the_pages_of_now_and_nothing_else(project):
