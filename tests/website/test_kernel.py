@@ -32,7 +32,8 @@ def fails(check):
     except AssertionError:
         return True
 
-print(sorted(name for name in globals() if not name.startswith("_")))
+given = {{"In", "Out", "exit", "get_ipython", "open", "quit"}}
+print(sorted(name for name in globals().keys() - given if not name.startswith("_")))
 print(all is builtins.all, fails(all([np.array(False)])), fails(False))
 print("\N{GREEK SMALL LETTER ALPHA}")
 print(sys.executable, sys.flags.optimize, sys.flags.no_user_site, sys.stdout.encoding)
@@ -143,7 +144,7 @@ def page(tmp_path_factory) -> str:
     job = chapter(tmp_path_factory.mktemp("plain"), PAGE)
     notebooks.perform(job)
     text = job.target.read_text(encoding="utf-8")
-    assert "['builtins', 'fails', 'locale', 'matplotlib', 'np', 'sys', 'warnings']" in text
+    assert "['builtins', 'fails', 'given', 'locale', 'matplotlib', 'np', 'sys', 'warnings']" in text
     assert (
         "image/png" in text and "True True True" in text and "\N{GREEK SMALL LETTER ALPHA}" in text
     )
