@@ -4,6 +4,8 @@ fl(v) is what floating point gives for v, u = EPS/2 its unit. A theorem's line r
 "value - allowance", with the allowance from here.
 """
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -190,3 +192,72 @@ def overtaking(square: Tensor, d: int) -> Tensor:
     Parameters: `square` rho_j^2, as of `squares`; `d` features.
     """
     return (8 * d + 2) * SHARE * square + 8 * d * TINY
+
+
+def of_combination(m: int) -> float:
+    """The share of a computed sum_i lam_i |v_i| by which a computed lam^T v of m terms may be off,
+    where lam >= 0.
+
+    Lemma. In any order of summation each term takes part in at most m roundings, so the value is
+    off by m u/(1 - m u) of that sum, and the sum by as much: m eps, and more than enough is left.
+    """
+    return (m + 4) * EPS
+
+
+def of_filling(d: int) -> float:
+    """The share by which c is to be lowered so that the nearest point of {v : q^T v >= c}, found by
+    filling up its d coordinates in turn, is not farther than that for c.
+
+    Lemma. What is left of c after some coordinates is c less a sum of at most d rounded products,
+    which is not above c: off by (d + 2) u c. A quotient of it by a sum of at most d products is off
+    by a share of (d + 2) u besides. So the point is the nearest for a c off by 3 (d + 2) u c.
+    """
+    return 8 * (d + 8) * EPS
+
+
+def of_length(d: int) -> float:
+    """The share by which the length of a vector of d coordinates may be off, and the coordinates
+    of `of_filling` beside it.
+
+    Lemma. The coordinates cost 4 u, the scaled sum of their powers (d + 3) u, its root and the
+    product with the largest 4 u.
+    """
+    return (d + 20) * EPS
+
+
+def of_row(d: int) -> float:
+    """The share of sum_i |t_i| by which a sum of d rounded products t_i is off, as NumPy sums rows.
+
+    Lemma. It sums blocks of at most 128 terms by eight sums side by side, and the blocks pairwise:
+    a term takes part in at most 16 + 3 roundings within a block and one for each doubling. The
+    products cost u. For d below 40 the plain bound d u is smaller.
+    """
+    return (min(d, 40) + 8) * EPS
+
+
+def scaled_scores(
+    sizes: npt.NDArray[np.float64], ratios: npt.NDArray[np.float64], d: int
+) -> npt.NDArray[np.float64]:
+    """How far R -+ alpha, R = (a^T x + b)/||a||_* as NumPy computes it, may be from where the
+    classifier turns at points near x, but for what grows with their distance (n,).
+
+    Lemma. Of sum |w_i x_i| + |b|, w = a/||a||_*, R is off by `of_row`, and the classifier's own
+    score by (d + 2) u (`affine_scores`). Quotient, sums and the comparison with alpha cost 2 eps of
+    |R| + alpha.
+
+    Parameters: `sizes` sum |w_i x_i| + |b|; `ratios` |R| + alpha; `d` features.
+    """
+    return (of_row(d) + (d + 2) * EPS / 2) * sizes + 2 * EPS * ratios
+
+
+def mislabelled(
+    half: npt.NDArray[np.float64], square: npt.NDArray[np.float64] | float, tiny: float
+) -> npt.NDArray[np.float64]:
+    """A bound of (rho_j^2 - rho_k^2)/2 at z where the computed label is that of x_j, not of x_k.
+
+    Lemma. `squares` is off by SHARE and tiny, and rho_j^2 <= 2 ||z - x||_2^2 + 2 ||x_j - x||_2^2.
+
+    Parameters: `half` max{||x_j - x||_2^2, ||x_k - x||_2^2}/2; `square` at least ||z - x||_2^2;
+    `tiny` TINY d in their units.
+    """
+    return 2 * SHARE * (2 * half + square) + tiny
