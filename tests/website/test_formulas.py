@@ -25,9 +25,6 @@ ALONE = {
 }
 """Formulas that no page has: definitions that the book gives in words, and tools that it uses."""
 
-LATER = "lbrs.exact"
-"""Where formulas are still to be those of the pages."""
-
 
 def bare(text: str) -> str:
     """Mathematics without its layout; \\tfrac and \\frac are one."""
@@ -68,8 +65,7 @@ def missing(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(FORMULAS))
 def test_a_formula_is_on_a_page(name):
-    if not name.startswith(LATER):
-        assert bool(missing(name)) == (name in ALONE), missing(name)
+    assert bool(missing(name)) == (name in ALONE), missing(name)
 
 
 def test_most_formulas_are_on_a_page():
