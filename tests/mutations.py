@@ -579,6 +579,35 @@ ALLOWANCES = [
         "exact/test_cells.py::test_nearly_equal_points_of_opposite_labels_do_not_break_the_radius",
     ),
     Mutation(
+        "Theorem C: labels as exact at a distance",
+        "rounding.mislabelled",
+        "2 * half + square",
+        "2 * half",
+        "exact/test_search.py::test_sides_are_lowered_by_all_errors_within_reach"
+        "[l1-1000000000000000.0]",
+    ),
+    Mutation(
+        "Theorem C: errors that do not grow",
+        "Search.lowered",
+        "(affine_slope(d) + 4 * EPS) * reach",
+        "0 * reach",
+        "exact/test_search.py::test_sides_are_lowered_by_all_errors_within_reach[l1-1.0]",
+    ),
+    Mutation(
+        "Theorem C: exact bisectors",
+        "of_row",
+        "(min(d, 40) + 8)",
+        "0",
+        "exact/test_search.py::test_bisectors_need_the_allowance_of_rows[l1]",
+    ),
+    Mutation(
+        "Theorem C: exact sums with multipliers",
+        "of_combination",
+        "(m + 4)",
+        "0",
+        "exact/test_programs.py::test_bounds_need_the_allowance_of_sums_with_multipliers[1]",
+    ),
+    Mutation(
         "networks: a hundredth of their rounding",
         "Arithmetic.grows",
         "count * math.log1p",

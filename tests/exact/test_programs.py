@@ -1,8 +1,11 @@
 """The small programs of Theorem C: solved, and proved to be solved."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
+import lbrs.exact.programs
 from lbrs import L1, L2, LINF
 from lbrs.exact.programs import certified, solve
 
@@ -35,3 +38,45 @@ def test_solver_finds_the_far_corner_of_a_wedge(norm, angle):
     proved = certified(H, h, lam, everywhere(2), norm.p)
     assert proved == pytest.approx(1 / angle, rel=1e-9)
     np.testing.assert_allclose(v, [0, 1 / angle], atol=1e-9 / angle)
+
+
+def proved_too_much(rng, p):
+    """How many of 300 bounds are above what the multipliers prove in rational numbers. The rows
+    nearly cancel, so that their sum has lost most of its digits."""
+    above, dual = 0, {1: max, np.inf: sum}[p]
+    for _ in range(300):
+        row, lam = rng.normal(size=3), rng.random(3)
+        H = np.array([row, -row, row]) + 1e-6 * rng.normal(size=(3, 3))
+        lam[1] = lam[0] + lam[2]
+        h = np.array([1.0, -1.0, 1.0]) + 1e-3 * rng.random(3)
+        proved = certified(H, h, lam, everywhere(3), p)
+        weights, sides = ([Fraction(v) for v in row] for row in (lam, h))
+        q = [sum(t * Fraction(v) for t, v in zip(weights, column, strict=True)) for column in H.T]
+        side = sum(t * v for t, v in zip(weights, sides, strict=True))
+        above += proved > 0 and Fraction(proved) > side / dual(map(abs, q))
+    return above
+
+
+@pytest.mark.parametrize("p", [1, np.inf])
+def test_bounds_need_the_allowance_of_sums_with_multipliers(monkeypatch, p):
+    assert proved_too_much(np.random.default_rng(0), p) == 0
+    monkeypatch.setattr(lbrs.exact.programs, "of_combination", lambda m: 0.0)
+    assert proved_too_much(np.random.default_rng(0), p) > 0
+
+
+def too_far(rng, p):
+    """How many of 300 distances to a half-space are above those in rational numbers."""
+    above, dual = 0, {1: max, np.inf: sum}[p]
+    for _ in range(300):
+        q, c, lam = rng.normal(size=(1, 5)), rng.random(1), np.ones(1)
+        proved = certified(q, c, lam, everywhere(5), p)
+        above += Fraction(proved) > Fraction(c[0]) / dual(abs(Fraction(v)) for v in q[0])
+    return above
+
+
+@pytest.mark.parametrize("p", [1, np.inf])
+def test_distances_need_the_allowances_of_filling_and_of_lengths(monkeypatch, p):
+    assert too_far(np.random.default_rng(0), p) == 0
+    for name in ("of_combination", "of_filling", "of_length"):
+        monkeypatch.setattr(lbrs.exact.programs, name, lambda m: 0.0)
+    assert too_far(np.random.default_rng(0), p) > 0
