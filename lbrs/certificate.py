@@ -2,15 +2,65 @@
 
 import json
 from dataclasses import dataclass
+from html import escape
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from lbrs._checks import ArrayLike, classes, labels, number
+from lbrs._checks import ArrayLike, array, classes, labels, number
 from lbrs._files import write_text
+from lbrs.montecarlo import clopper_pearson
 from lbrs.norms import Norm, as_norm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Certified accuracy at each of m radii, with intervals.
+
+    Attributes:
+        radius: (m,), in the units of x.
+        accuracy: (m,), the share of points predicted right with a certified radius beyond it.
+        lower, upper: (m,), Clopper and Pearson's interval, at each radius, for the share among all
+            points of the kind that the n are drawn from.
+        norm: the threat norm.
+        confidence: of the interval.
+    """
+
+    radius: Tensor
+    accuracy: Tensor
+    lower: Tensor
+    upper: Tensor
+    norm: Norm
+    confidence: float
+
+    def to_frame(self) -> "DataFrame":
+        """A pandas table, a row a radius."""
+        names = "radius", "accuracy", "lower", "upper"
+        return _needed("pandas").DataFrame({name: getattr(self, name).numpy() for name in names})
+
+    def plot(self, axes: "Axes | None" = None, **options: Any) -> "Axes":
+        """Draw the curve with its band into `axes`, by default new ones, and return them.
+
+        Parameters:
+            axes: of matplotlib.
+            options: of matplotlib's ``plot``, such as ``label``.
+        """
+        if axes is None:
+            axes = _needed("matplotlib.pyplot").subplots()[1]
+        radius, *rows = (t.numpy() for t in (self.radius, self.accuracy, self.lower, self.upper))
+        (line,) = axes.plot(radius, rows[0], **options)
+        axes.fill_between(radius, rows[1], rows[2], color=line.get_color(), alpha=0.2, lw=0)
+        axes.set(xlabel=f"{self.norm} radius", ylabel="certified accuracy", ylim=(0, 1.02))
+        return axes
 
 
 @dataclass(frozen=True)
@@ -56,6 +106,32 @@ class Certificate:
     def __len__(self) -> int:
         return len(self.radius)
 
+    def __str__(self) -> str:
+        told = "; ".join(f"{name} {value}" for name, value in self._summary().items())
+        return f"Certificate: {told}"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._summary().items()
+        )
+        return f"<table><caption>Certificate</caption>{''.join(rows)}</table>"
+
+    def _summary(self) -> dict[str, str]:
+        """What it says, in words."""
+        surely = "" if self.confidence is None else f", confidence {self.confidence:g}"
+        told = {
+            "points": f"{len(self)}, {int(self.abstains.sum())} abstaining",
+            "norm": str(self.norm),
+            "kind": f"{self.kind}{surely}",
+            "source": self.source,
+            "assumption": self.assumption,
+        }
+        if len(self):
+            middle, most = self.radius.median().item(), self.radius.max().item()
+            told["radius"] = f"median {middle:.4g}, largest {most:.4g}"
+        return told
+
     @property
     def abstains(self) -> Tensor:
         """Where there is no prediction, as bool (n,)."""
@@ -76,6 +152,45 @@ class Certificate:
         right = self.prediction == y.to(self.prediction.device)
         radius = number("radius", radius, low=0)
         return (right & ((self.radius > radius) | (radius == 0))).double().mean().item()
+
+    def curve(
+        self, y: ArrayLike, radii: ArrayLike | None = None, confidence: float = 0.95
+    ) -> Curve:
+        """Certified accuracy over radii, with intervals for what more points would show.
+
+        Parameters:
+            y: as for ``accuracy``.
+            radii: (m,) >= 0; 101 from 0 to the largest finite radius by default.
+            confidence: in (0, 1), of each interval alone.
+        """
+        if radii is None:
+            finite = self.radius[torch.isfinite(self.radius)]
+            top = finite.max().item() if len(finite) else 1.0
+            radii = torch.linspace(0, top, 101, dtype=torch.float64)
+        radii = array("radii", radii).cpu().flatten()
+        shares = [self.accuracy(y, radius) for radius in radii.tolist()]
+        n = len(self)
+        counts = [round(share * n) for share in shares]
+        ends = [clopper_pearson(count, n, confidence) for count in counts]
+        lower, upper = torch.tensor(ends, dtype=torch.float64).reshape(-1, 2).unbind(1)
+        accuracy = torch.tensor(shares, dtype=torch.float64)
+        return Curve(radii, accuracy, lower, upper, self.norm, confidence)
+
+    def plot(self, y: ArrayLike, axes: "Axes | None" = None, **options: Any) -> "Axes":
+        """Draw certified accuracy over radii, see `curve` and `Curve.plot`."""
+        return self.curve(y).plot(axes, **options)
+
+    def to_frame(self) -> "DataFrame":
+        """A pandas table, a row a point: prediction, radius and abstains; what else the certificate
+        says is in its ``attrs``."""
+        columns = {
+            "prediction": self.prediction.cpu().numpy(),
+            "radius": self.radius.cpu().numpy(),
+            "abstains": self.abstains.cpu().numpy(),
+        }
+        frame = _needed("pandas").DataFrame(columns)
+        frame.attrs = self._summary()
+        return frame
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the certificate to a JSON file, whole or not at all; radii keep every bit."""
@@ -104,3 +219,12 @@ class Certificate:
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             told = f"path must name a file written by Certificate.save, got {path}: {error}"
             raise ValueError(told) from error
+
+
+def _needed(package: str) -> ModuleType:
+    """A package that only tables and pictures need."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        name = package.partition(".")[0]
+        raise ImportError(f"{name} is needed for this: pip install {name}") from error

@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from lbrs.scores.operations import place
 from lbrs.scores.watching import Call, Observed, Watch, lowest, observed, product_unit
 
-__all__ = ["PROBES", "SHARES", "Observed", "Watch", "admit", "observed", "signature"]
+__all__ = [
+    "PROBES",
+    "SHARES",
+    "Observed",
+    "Watch",
+    "admit",
+    "first_type",
+    "observed",
+    "share_of",
+    "signature",
+]
 
 PROBES = 3
 """So many of the points given are looked at, and as many that are drawn in their range."""
@@ -63,6 +73,26 @@ def admit(
     for other in (alone, turned):
         _compare(value, other, share, "see each row on its own", REMEDY)
     return seen
+
+
+def share_of(seen: Observed) -> float:
+    """The share in `SHARES` of what was seen, or a ValueError where there is none."""
+    if seen.dtype not in SHARES:
+        raise ValueError(
+            f"rounding must be given for a function that computes in {seen.name} "
+            f"(eps {seen.unit:.2g}), got None: say how far at most its value is off, "
+            "as a share of 1 + its size, or compute in float32"
+        )
+    return SHARES[seen.dtype]
+
+
+def first_type(evaluate: Callable[[Tensor, torch.dtype], Tensor], x: Tensor) -> torch.dtype | None:
+    """The first type in which `evaluate` gives values at `x` (n, *shape), or None."""
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        with torch.no_grad(), suppress(ValueError):
+            evaluate(x, dtype)
+            return dtype
+    return None
 
 
 def signature(function: object) -> Hashable:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from typing import ClassVar, Self
 
 import torch
@@ -12,15 +11,11 @@ from lbrs._checks import ELEMENTS, ArrayLike, batch, integer, number
 from lbrs.certificate import Certificate
 from lbrs.norms import Norm
 from lbrs.rounding import round_down
-from lbrs.scores.admission import SHARES, Observed, admit, observed, signature
+from lbrs.scores.admission import Observed, admit, first_type, observed, share_of, signature
 from lbrs.scores.local import Constant, Linearization, Link, Local, one_logit, select, sign
 from lbrs.scores.smooth import certify_smooth, refuse_gradient, refuse_kinks
 
 __all__ = ["Constant", "Linearization", "Local", "Score", "select", "sign"]
-
-
-DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-"""In which a function of unknown type is tried, in this order."""
 
 
 class Score:
@@ -130,21 +125,10 @@ class Score:
     @property
     def rounding(self) -> float:
         """How far the computed score is taken to be off, as a share of 1 + its size, given or by
-        the lowest type observed.
-
-        Raises:
-            ValueError: for a function that computes in less than float32 where nothing was given.
+        the lowest type observed; a ValueError where that is below float32 and nothing was given.
         """
-        if self._rounding is not None:
-            return self._rounding
-        seen = self.observed or observed(self.dtype)
-        if seen.dtype not in SHARES:
-            raise ValueError(
-                f"rounding must be given for a function that computes in {seen.name} "
-                f"(eps {seen.unit:.2g}), got None: say how far at most its value is off, "
-                "as a share of 1 + its size, or compute in float32"
-            )
-        return SHARES[seen.dtype]
+        given, seen = self._rounding, self.observed or observed(self.dtype)
+        return share_of(seen) if given is None else given
 
     def smoothness(self, x: Tensor) -> Constant:
         """The constant L of Assumption 7, or the callable that gives local ones, after every
@@ -248,9 +232,8 @@ class Score:
                 f"got {x.abs().max().item():g}"
             )
         self._enter(x)
-        x = x.detach().to(self.device, self.dtype)
+        x = x.detach().to(self.device, self.dtype).requires_grad_(grad)
         with torch.set_grad_enabled(grad):
-            x = x.requires_grad_(grad)
             output = self.evaluate(x)
         if not torch.isfinite(output).all():
             raise ValueError("function must return finite numbers, got NaN or infinity")
@@ -270,13 +253,9 @@ class Score:
     def fit_dtype(self, x: Tensor) -> None:
         """Take the first type that the function computes in at `x` (n, *shape), where none was
         given and no weight shows it."""
-        first, rest = self.dtype, iter(DTYPES)
-        while not self._fitted and len(x) and (dtype := next(rest, None)):
-            self.dtype = dtype
-            with torch.no_grad(), suppress(ValueError):
-                self.evaluate(x[[0, -1]][: self._step(x)].detach())
-                self._fitted = True
-        self.dtype = self.dtype if self._fitted else first
+        if not self._fitted and len(x):
+            found = first_type(self.evaluate, x[[0, -1]][: self._step(x)].detach())
+            self.dtype, self._fitted = found or self.dtype, found is not None
 
     def traced(self, x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
         """The function's output u and ||grad u||_*, (n,) and (n,), as autograd follows them from
@@ -285,10 +264,10 @@ class Score:
         (gradient,) = torch.autograd.grad(u.sum(), x, create_graph=True)
         return u.double(), norm.dual(gradient.flatten(1).double())
 
-    def evaluate(self, x: Tensor) -> Tensor:
-        """The output (n,) at points `x` of any type, not admitted yet, whatever autocast is on
-        outside."""
-        x = x.to(self.device, self.dtype)
+    def evaluate(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """The output (n,) at points `x` of any type, computed in the score's own or in `dtype`, not
+        admitted yet, whatever autocast is on outside."""
+        x = x.to(self.device, dtype or self.dtype)
         try:
             with torch.autocast(self.device.type, enabled=False):
                 output = self.function(x)
