@@ -154,7 +154,7 @@ NOT_SHARE = NOT_NUMBER | {"zero": 0, "one": 1, "percent": 95, "negative": -0.5}
 NOT_EXPONENT = {"less than 1": 0.5, "zero": 0, "negative": -2, **NOT_NUMBER}
 del NOT_EXPONENT["inf"]
 NOT_OUTPUT = {
-    "vector": lambda x: x,
+    "vector": lambda x: x.repeat(1, 2),
     "mean": lambda x: x.mean(),
     "array": lambda x: x.sum(1).numpy(),
     "list": lambda x: x.tolist(),
