@@ -89,7 +89,7 @@ def share_of(seen: Observed) -> float:
 def first_type(evaluate: Callable[[Tensor, torch.dtype], Tensor], x: Tensor) -> torch.dtype | None:
     """The first type in which `evaluate` gives values at `x` (n, *shape), or None."""
     for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
-        with torch.no_grad(), suppress(ValueError):
+        with torch.no_grad(), suppress(Exception):
             evaluate(x, dtype)
             return dtype
     return None
