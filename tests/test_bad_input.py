@@ -158,7 +158,7 @@ NOT_OUTPUT = {
     "mean": lambda x: x.mean(),
     "array": lambda x: x.sum(1).numpy(),
     "list": lambda x: x.tolist(),
-    "two columns": lambda x: x[:, :2],
+    "three columns": lambda x: x[:, [0, 1, 1]],
     "too few": lambda x: x.sum(1)[1:],
     "nan": lambda x: x.sum(1) / 0 * 0,
     "inf": lambda x: x.sum(1) + math.inf,
