@@ -22,7 +22,7 @@ TIMEOUT = {"quick": 1_800, "paper": 21_600}
 """Most seconds that one cell may take at a profile; chapters count as quick."""
 
 
-CODE_CELL = re.compile(r"^[ \t>*+-]*(?:`{3,}|~{3,}|:{3,})[ \t]*\{code-cell\}", re.MULTILINE)
+CODE_CELL = re.compile(r"^[ \t>*+.)0-9-]*(?:`{3,}|~{3,}|:{3,})[ \t]*\{code-cell\}", re.MULTILINE)
 """Where a code cell begins, also in ways in which it would be shown, but not executed."""
 
 
@@ -77,11 +77,16 @@ class Job:
         return digest.hexdigest()
 
     def read(self) -> "NotebookNode":
-        """The text as a notebook; a BookError if one of its code cells would not be executed."""
+        """The text as a notebook; a BookError if its header cannot be read, or one of its code cells
+        would not be executed."""
         import jupytext
 
         text = page_text(self.source)
-        notebook: NotebookNode = jupytext.reads(text, fmt="md:myst")
+        try:
+            notebook: NotebookNode = jupytext.reads(text, fmt="md:myst")
+        except Exception as error:  # of YAML, or of jupytext
+            why = " ".join(str(error).split())
+            raise BookError(f"{self.place} cannot be read as a notebook: {why}") from error
         found = sum(cell.cell_type == "code" for cell in notebook.cells)
         if found != len(CODE_CELL.findall(text)):
             raise BookError(
@@ -171,8 +176,12 @@ def chapters(root: Path) -> list[Job]:
 
 
 def page_text(page: Path) -> str:
-    """What is written on a page, without a byte-order mark or blank lines before it."""
-    return page.read_text(encoding="utf-8-sig").lstrip("\ufeff\n\t ")
+    """What is written on a page, without a byte-order mark or blank lines before it; a BookError if
+    it is not in UTF-8."""
+    try:
+        return page.read_text(encoding="utf-8").lstrip("\ufeff\n\t ")
+    except UnicodeDecodeError as error:
+        raise BookError(f"{page} cannot be read: {error}") from error
 
 
 def is_notebook(page: Path) -> bool:
