@@ -77,8 +77,8 @@ class Job:
         return digest.hexdigest()
 
     def read(self) -> "NotebookNode":
-        """The text as a notebook; a BookError if its header cannot be read, or one of its code cells
-        would not be executed."""
+        """The text as a notebook; a BookError if its header cannot be read, or if one of its code
+        cells would not be executed."""
         import jupytext
 
         text = page_text(self.source)
