@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from lbrs._files import write_text
 from lbrs.experiments.plan import Task
 from lbrs.experiments.records import Record, record_name, recorded, versions
-from lbrs.experiments.runs import ONE_THREAD
+from lbrs.experiments.runs import plain_environment, replaced_environment
 from lbrs.experiments.sources import HOME, sources_hash
 from lbrs.experiments.table import kind_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-ENVIRONMENT = ONE_THREAD | {"LBRS_PROGRESS": "/dev/null"}
-"""What the workers of a local cluster are given: one thread each, and no progress bars over that of
-the command."""
+ENVIRONMENT = {"LBRS_PROGRESS": "/dev/null"}
+"""What the workers of a local cluster are given beside the environment of all that computes: no
+progress bars over that of the command."""
 
 
 class SweepError(RuntimeError):
@@ -221,6 +221,7 @@ def _cluster(workers: int | None, tasks: int) -> Iterator[str]:
         "distributed.comm.timeouts.connect": "120s",
     }
     with (
+        replaced_environment(plain_environment() | ENVIRONMENT),
         dask.config.set(settings),
         LocalCluster(
             n_workers=min(workers or CPU_COUNT, tasks),
@@ -228,7 +229,6 @@ def _cluster(workers: int | None, tasks: int) -> Iterator[str]:
             processes=True,
             memory_limit=0,
             dashboard_address="127.0.0.1:0",
-            env=ENVIRONMENT,
             preload=["lbrs.experiments.sweep"],
             silence_logs="CRITICAL",
         ) as cluster,

@@ -328,6 +328,24 @@ def test_a_record_that_was_not_asked_for_is_not_written(tasks, tmp_path, change)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_workers_have_the_environment_of_the_kernels(monkeypatch, tmp_path):
+    from distributed import Client
+
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "module://nowhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    before = dict(os.environ)
+    with (
+        sweep._cluster(1, 1) as address,
+        Client(address, set_as_default=False) as client,
+    ):
+        ((_, given),) = client.run(lambda: dict(os.environ)).items()
+    assert not {"PYTHONSTARTUP", "MPLBACKEND"} & given.keys()
+    assert (given["OMP_NUM_THREADS"], given["LBRS_PROGRESS"]) == ("1", "/dev/null")
+    assert dict(os.environ) == before
+
+
 def kill_a_busy_worker(address: str, scratch: Path, killed: list[int]) -> None:
     """SIGKILL to a worker in the middle of a task that has finished a first stage."""
     from distributed import Client

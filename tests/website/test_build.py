@@ -2,6 +2,7 @@
 when it asks for more, and how it fails."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -419,6 +420,23 @@ def test_the_site_is_built_whole_or_stays_as_it_was(project):
         build.render(project)
     assert "WARNING" in str(error.value) and "missing.md" in str(error.value)
     assert page.read_bytes() == before
+
+
+def test_the_site_is_built_in_the_environment_of_the_kernels(project, monkeypatch):
+    """Without docstrings, say, the pages on the API would be empty."""
+    given = []
+
+    def run(command, *, env, **options):
+        given.append(env)
+        return subprocess.CompletedProcess(command, 1, stdout="")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    pretend(project)
+    with pytest.raises(BookError, match="jupyter-book failed"):
+        build.render(project)
+    assert "PYTHONOPTIMIZE" not in given[-1] and given[-1]["NO_COLOR"] == "1"
+    assert Path(given[-1]["MPLCONFIGDIR"]) == project / "_build/matplotlib"
 
 
 def test_the_title_of_a_run_replaces_the_first_heading_of_its_notebook(project):
