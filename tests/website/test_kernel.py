@@ -267,3 +267,21 @@ def test_a_command_that_cannot_be_run_is_told_in_a_line(project):
     done = in_it(project, "no-such-command")
     assert done.returncode == 1 and "no-such-command" in done.stderr.splitlines()[-1]
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_nbval_finds_the_same_outputs_whatever_is_configured(project, tmp_path):
+    job = chapter(project, PAGE)
+    notebooks.perform(job)
+    profile = tmp_path / PROFILE / "ipython_config.py"
+    profile.parent.mkdir(parents=True)
+    profile.write_text(PYLAB + LINES)
+    nbval = [sys.executable, "-m", "pytest", "-q", "--nbval", "--nbval-current-env"]
+    hostile = {
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "MPLBACKEND": "Agg",
+        "PYTHONOPTIMIZE": "1",
+        "PYTEST_ADDOPTS": "",
+    }
+    done = in_it(project, *nbval, "--rootdir", str(project), str(job.target), **hostile)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
