@@ -101,8 +101,8 @@ class LocallyBiased:
         oracle's label is piecewise constant. Moving the module moves no weights, and autograd adds
         to the gradients of the base network's weights as any attack does: it is the same network.
 
-        - ``"link"``: what an attacker must use. With the output u of the base network, g = psi(u),
-          the difference of the logits is
+        - ``"link"``: what an attacker must use (:prf:ref:`Lemma Q <lemma-q>`). With the output u
+          of the base network, g = psi(u), the difference of the logits is
 
           .. math:: F(x) = u(x) + \hat y(x)\,t\big(\alpha\|\nabla u(x)\|_*\big),
              \qquad \frac{\psi(t(c))}{\psi'(t(c))} = c
@@ -110,8 +110,8 @@ class LocallyBiased:
           with t = asinh for a ``ProbabilityMargin`` and t(c) = c where g = u. It has the sign of
           g^mu wherever g^mu is not 0, but does not saturate.
         - ``"score"``: the difference is g^mu(x) itself. Where tanh saturates its gradient vanishes,
-          so that an attack stops early and robustness is overstated: on MNIST, gradient steps on
-          g^mu leave .72 of the points right at l2 2, and on F .44.
+          so that an attack stops early and robustness is overstated: on MNIST with alpha = 10, 40
+          gradient steps within l2 2 on g^mu leave .72 of the points right, and on F .44.
         - ``"decision"``: the prediction alone, without a gradient, for attacks that need none.
 
         Parameters:
