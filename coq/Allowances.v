@@ -281,3 +281,50 @@ Proof.
   assert (s * Rabs h <= s * (h + bias + alpha * K)) by (apply Rmult_le_compat_l; lra).
   apply abs_le in near. lra.
 Qed.
+
+(** ** The reach of an affine score: how its sum of sizes grows with the step
+
+This needs a norm that does not see signs, as l1, l2 and linf do not. *)
+
+Fixpoint absolute {n} : vec n -> vec n := match n with
+  | O => fun x => x
+  | S m => fun x => (Rabs (fst x), absolute (snd x))
+  end.
+Definition sizes_of {n} (w x : vec n) : R := sum (absolute w) (absolute x).
+
+Theorem sizes_grow n (w x d : vec n) : sizes_of w (plus x d) <= sizes_of w x + sizes_of w d.
+Proof.
+  unfold sizes_of. induction n as [| n all]; simpl; [lra |].
+  specialize (all (snd w) (snd x) (snd d)). pose proof (Rabs_triang (fst x) (fst d)).
+  pose proof (Rabs_pos (fst w)). nra.
+Qed.
+
+Lemma absolute_total n (x : vec n) : total (absolute x) = total x.
+Proof. induction n as [| n all]; simpl; [easy | now rewrite Rabs_Rabsolu, all]. Qed.
+
+Lemma absolute_largest n (x : vec n) : largest (absolute x) = largest x.
+Proof. induction n as [| n all]; simpl; [easy | now rewrite Rabs_Rabsolu, all]. Qed.
+
+Lemma absolute_sum n (x : vec n) : sum (absolute x) (absolute x) = sum x x.
+Proof.
+  induction n as [| n all]; simpl; [easy |]. rewrite all. f_equal. split_Rabs; ring.
+Qed.
+
+Theorem reach_l1 n (w d : l1 n) : sizes_of w d <= dual w * norm d.
+Proof.
+  simpl. rewrite <- (absolute_total n d), <- (absolute_largest n w).
+  apply Rle_trans with (1 := Rle_abs _), holder.
+Qed.
+
+Theorem reach_linf n (w d : linf n) : sizes_of w d <= dual w * norm d.
+Proof.
+  simpl. rewrite <- (absolute_total n w), <- (absolute_largest n d).
+  apply Rle_trans with (1 := Rle_abs _), holder'.
+Qed.
+
+Theorem reach_l2 n (w d : l2 n) : sizes_of w d <= dual w * norm d.
+Proof.
+  apply Rle_trans with (1 := Rle_abs _).
+  apply Rle_trans with (1 := length_bound (euclid n) (absolute w) (absolute d)).
+  unfold length. simpl dot. rewrite !absolute_sum. right. reflexivity.
+Qed.
