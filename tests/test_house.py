@@ -218,7 +218,6 @@ def test_no_function_is_longer_than_40_lines():
     assert not [name for name, size in every if size > 40]
 
 
-@pytest.mark.xfail(reason="being rewrapped")
 def test_no_line_is_longer_than_100_characters():
     every = [path for folder in WRITTEN for path in (ROOT / folder).rglob("*.py")]
     assert len(every) > 100
