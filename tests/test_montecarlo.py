@@ -32,16 +32,8 @@ STREAMS = {
 def intervals(values, error):
     """All intervals of the empirical-Bernstein sequence of Waudby-Smith and Ramdas (2024, Theorem
     2), one number at a time."""
-    mean, variance, total, squares, weights, weighted, cost, result = (
-        0.5,
-        0.25,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-        [],
-    )
+    mean, variance, result = 0.5, 0.25, []
+    total = squares = weights = weighted = cost = 0.0
     for t, value in enumerate(values, 1):
         bet = min(math.sqrt(2 * math.log(2 / error) / (variance * t * math.log(1 + t))), 3 / 4)
         cost += 4 * (value - mean) ** 2 * (-math.log(1 - bet) - bet) / 4
@@ -96,24 +88,19 @@ def test_intervals_shrink_toward_the_mean(rng):
         sequence.update(torch.from_numpy(rng.random((5, 500))))
         widths.append(sequence.upper - sequence.lower)
     widths = torch.stack(widths)
-    assert (
-        (widths.diff(dim=0) <= 0).all() and (widths[0] < 0.25).all() and (widths[-1] < 0.07).all()
-    )
+    assert (widths.diff(dim=0) <= 0).all()
+    assert (widths[0] < 0.25).all() and (widths[-1] < 0.07).all()
 
 
 def test_interval_is_narrower_for_less_spread_and_for_more_error(rng):
     noise = rng.random((1, 400))
-    width = {
-        (scale, error): (lambda s: (s.upper - s.lower).item())(
-            feed(0.5 + scale * (noise - 0.5), error, [400])
-        )
-        for scale in (0.1, 1)
-        for error in (0.01, 0.2)
-    }
-    assert (
-        width[0.1, 0.2] < width[0.1, 0.01] < width[1, 0.01]
-        and width[0.1, 0.2] < width[1, 0.2] < width[1, 0.01]
-    )
+
+    def width(scale, error):
+        sequence = feed(0.5 + scale * (noise - 0.5), error, [400])
+        return (sequence.upper - sequence.lower).item()
+
+    assert width(0.1, 0.2) < width(0.1, 0.01) < width(1, 0.01)
+    assert width(0.1, 0.2) < width(1, 0.2) < width(1, 0.01)
 
 
 def test_mirrored_stream_has_the_mirrored_interval(rng):
@@ -136,11 +123,8 @@ def test_streams_do_not_affect_each_other(rng):
 
 def test_nothing_is_known_before_the_first_number():
     sequence = ConfidenceSequence(2, 0.05)
-    assert (
-        sequence.lower.tolist() == [0, 0]
-        and sequence.upper.tolist() == [1, 1]
-        and sequence.count == 0
-    )
+    assert sequence.count == 0
+    assert sequence.lower.tolist() == [0, 0] and sequence.upper.tolist() == [1, 1]
 
 
 def signs(draw, n, **options):
@@ -165,9 +149,8 @@ def test_decided_signs_are_wrong_at_most_as_often_as_stated(rng):
         error=0.05,
     )
     wrong = (estimate.sign.numpy() != np.sign(means)) & estimate.decided.numpy()
-    assert (
-        estimate.decided[0::4].all() and estimate.decided[3::4].all() and not estimate.decided.all()
-    )
+    decided = estimate.decided
+    assert decided[0::4].all() and decided[3::4].all() and not decided.all()
     assert all(wrong[k::4].sum() <= binom.ppf(1 - 1e-6, 300, 0.05) for k in range(4))
 
 
@@ -179,11 +162,13 @@ def test_no_stream_is_drawn_from_more_than_allowed_or_than_reported(samples, rng
         samples=samples,
         error=0.01,
     )
-    assert (
-        torch.equal(estimate.used, drawn)
-        and (drawn <= samples).all()
-        and (drawn[~estimate.decided] == samples).all()
-    )
+    assert torch.equal(estimate.used, drawn) and (drawn <= samples).all()
+    assert (drawn[~estimate.decided] == samples).all()
+
+
+def fortune(values, side):
+    """What the bets on one side make of 1."""
+    return np.mean([np.prod(1 + side * c * values) for c in SignTest.STAKES])
 
 
 def fortunes(values, error):
@@ -210,14 +195,9 @@ def test_the_sign_test_is_the_formula_however_the_stream_is_cut(mean, cuts, rng)
         found.append(test.update(torch.from_numpy(batch)).numpy())
     for place, stream in enumerate(values):
         for cut, signs_ in zip(cuts, found, strict=True):
-            plus, minus = (
-                np.mean([np.prod(1 + side * c * stream[:cut]) for c in SignTest.STAKES]) * 0.01
-                for side in (1, -1)
-            )
-            assert (
-                signs_[place] == int(plus >= 1) - int(minus >= 1)
-                or min(abs(plus - 1), abs(minus - 1)) < 1e-9
-            )
+            plus, minus = 0.01 * fortune(stream[:cut], 1), 0.01 * fortune(stream[:cut], -1)
+            close = min(abs(plus - 1), abs(minus - 1)) < 1e-9
+            assert close or signs_[place] == int(plus >= 1) - int(minus >= 1)
     if mean == 1.0:
         assert fortunes(np.ones(20), 0.01) == (1, SignTest(1, 0.01).least)
 
@@ -253,11 +233,8 @@ def test_clear_signs_need_fewer_numbers(rng):
         error=0.01,
     )
     used = estimate.used.reshape(3, 50).mean(1)
-    assert (
-        estimate.decided.all()
-        and (estimate.sign == 1).all()
-        and used[0] <= used[1] < used[2] < 1000
-    )
+    assert estimate.decided.all() and (estimate.sign == 1).all()
+    assert used[0] <= used[1] < used[2] < 1000
 
 
 def test_mean_is_the_average_of_what_was_drawn(rng):
@@ -290,9 +267,8 @@ def test_mean_zero_stays_undecided(rng):
 
 def test_no_streams_give_no_signs():
     estimate, _ = signs(lambda rows, m: np.zeros((len(rows), m)), 0, samples=10, error=0.1)
-    assert (
-        len(estimate.sign) == len(estimate.mean) == len(estimate.decided) == len(estimate.used) == 0
-    )
+    for values in (estimate.sign, estimate.mean, estimate.decided, estimate.used):
+        assert len(values) == 0
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
@@ -339,16 +315,12 @@ def test_the_bernstein_bounds_shrink_faster_for_less_spread():
     widths = {}
     for spread in (0.0, 0.25):
         for n in (100, 10_000):
-            total, squares = (
-                torch.tensor([0.5 * n], dtype=torch.float64),
-                torch.tensor([0.25 * n + spread * (n - 1)], dtype=torch.float64),
-            )
+            sums = [[0.5 * n], [0.25 * n + spread * (n - 1)]]
+            total, squares = torch.tensor(sums, dtype=torch.float64)
             low, high = empirical_bernstein(total, squares, n, 0.01)
             widths[spread, n] = (high - low).item()
-    assert (
-        widths[0.0, 10_000] < widths[0.25, 10_000] / 8
-        and widths[0.0, 10_000] < widths[0.0, 100] / 90
-    )
+    assert widths[0.0, 10_000] < widths[0.25, 10_000] / 8
+    assert widths[0.0, 10_000] < widths[0.0, 100] / 90
 
 
 def constant(value, dtype):

@@ -191,46 +191,30 @@ def test_against_is_attained_by_a_ridge_function_with_this_constant(alpha):
     radius, for every v, G, L."""
     for v, G, L in ((2.0, 1.0, 0.5), (5.0, 0.2, 3.0), (9.0, 2.0, 0.01)):
         score = Score(partial(ridge, v=v, G=G, L=L))
-        r = radius_against(
-            torch.tensor([v], dtype=torch.float64), torch.tensor([G], dtype=torch.float64), alpha, L
-        ).item()
+        value, slope = torch.tensor([[v], [G]], dtype=torch.float64)
+        r = radius_against(value, slope, alpha, L).item()
         oracle = NearestNeighborOracle([[0.0]], [-1])
         model = LocallyBiased(score, oracle, alpha)
         if v - alpha * G > 0:
-            assert (
-                model.predict([[0.0], [r * (1 - 1e-9)]]).tolist() == [1.0, 1.0]
-                and model.predict([[r * (1 + 1e-9)]]).item() == -1
-            )
+            assert model.predict([[0.0], [r * (1 - 1e-9)]]).tolist() == [1, 1]
+            assert model.predict([[r * (1 + 1e-9)]]).item() == -1
 
 
 def rounding_attack(score, oracle, x, radius, dtype, rng, tries=100):
     """For each row, whether some floating-point point strictly inside the ball, near its point
     closest to the boundary, is classified otherwise."""
-    model, direction = (
-        LocallyBiased(score, oracle, 0.0),
-        score.weight / torch.linalg.vector_norm(score.weight),
-    )
+    model = LocallyBiased(score, oracle, 0.0)
+    direction = score.weight / torch.linalg.vector_norm(score.weight)
+    start, limit = (v.numpy().astype(np.longdouble) for v in (x, radius))
     prediction, found = model.predict(x), torch.zeros(len(x), dtype=torch.bool)
     for number in range(tries):
         short = torch.from_numpy(1 - rng.choice([0, 1, 2, 4], len(x)) * 2.0**-53)
         z = (x.double() - (prediction * radius * short)[:, None] * direction).to(dtype)
-        z = (
-            torch.from_numpy(
-                np.nextafter(
-                    z.numpy(),
-                    np.where(rng.random(z.shape) < 0.5, -np.inf, np.inf).astype(z.numpy().dtype),
-                    dtype=z.numpy().dtype,
-                )
-            )
-            if number % 2
-            else z
-        )
-        length = np.sqrt(
-            ((z.numpy().astype(np.longdouble) - x.numpy().astype(np.longdouble)) ** 2).sum(1)
-        )
-        found |= (model.predict(z) != prediction) & torch.from_numpy(
-            length < radius.numpy().astype(np.longdouble)
-        )
+        if number % 2:
+            way = torch.where(torch.from_numpy(rng.random(z.shape)) < 0.5, -torch.inf, torch.inf)
+            z = torch.nextafter(z, way.to(z))
+        length = np.sqrt(((z.numpy().astype(np.longdouble) - start) ** 2).sum(1))
+        found |= (model.predict(z) != prediction) & torch.from_numpy(length < limit)
     return found
 
 
@@ -246,14 +230,10 @@ def test_no_rounding_attack_succeeds_while_the_naive_radius_falls(dtype, rng):
         naive = score.value(x).abs() / L2(score.weight)
         if dtype == torch.float32:
             weight = score.weight.float()
-            naive = (
-                (x @ weight + torch.tensor(score.bias, dtype=dtype)).abs()
-                / torch.linalg.vector_norm(weight)
-            ).double()
-        sharp, paper = (
-            LocallyBiased(score, oracle, 0.0).certify(x, bound=bound).radius
-            for bound in ("sharp", "paper")
-        )
+            value = x @ weight + torch.tensor(score.bias, dtype=dtype)
+            naive = (value.abs() / torch.linalg.vector_norm(weight)).double()
+        model = LocallyBiased(score, oracle, 0.0)
+        sharp, paper = (model.certify(x, bound=bound).radius for bound in ("sharp", "paper"))
         naive_falls += int(rounding_attack(score, oracle, x, naive, dtype, rng).sum())
         sharp_falls += int(rounding_attack(score, oracle, x, sharp, dtype, rng, 50).sum())
         paper_falls += int(rounding_attack(score, oracle, x, paper, dtype, rng, 50).sum())
@@ -266,15 +246,10 @@ def test_exact_radii_are_not_below_sharp_ones_and_those_not_below_the_papers(dra
     larger = 0
     for N in (1, 2, 6):
         points, labels, x = draw(N, 3, 12)
-        model = LocallyBiased(
-            LinearScore(rng.normal(size=3), 0.1),
-            NearestNeighborOracle(points, labels),
-            0.4,
-            attacked,
-        )
-        paper, sharp, exact = (
-            model.certify(x, bound=bound) for bound in ("paper", "sharp", "exact")
-        )
+        score, oracle = LinearScore(rng.normal(size=3), 0.1), NearestNeighborOracle(points, labels)
+        model = LocallyBiased(score, oracle, 0.4, attacked)
+        bounds = "paper", "sharp", "exact"
+        paper, sharp, exact = (model.certify(x, bound=bound) for bound in bounds)
         assert exact.source == "Theorem C" and torch.equal(exact.prediction, sharp.prediction)
         assert (exact.radius >= sharp.radius).all() and (sharp.radius >= paper.radius).all()
         larger += int((exact.radius > sharp.radius * (1 + 1e-6)).sum())

@@ -30,12 +30,8 @@ def test_attacked_points_stay_in_ball_and_box(digits, norm, radius):
     task, network = digits
     attacked = pgd(network, task.test_x, task.test_y, radius, norm)
     assert norm((attacked - task.test_x).flatten(1)).max() <= radius * (1 + 1e-5)
-    assert (
-        attacked.min() >= 0
-        and attacked.max() <= 1
-        and attacked.shape == task.test_x.shape
-        and attacked.dtype == task.test_x.dtype
-    )
+    assert attacked.min() >= 0 and attacked.max() <= 1
+    assert attacked.shape == task.test_x.shape and attacked.dtype == task.test_x.dtype
 
 
 @pytest.mark.parametrize("norm", [L2, LINF])
@@ -54,16 +50,12 @@ def test_a_random_start_lies_in_ball_and_box_repeats_with_its_seed_and_attacks_a
     digits, norm
 ):
     task, network = digits
-    first, again, other = (
-        pgd(network, task.test_x, task.test_y, 0.4, norm, start=torch.Generator().manual_seed(seed))
-        for seed in (0, 0, 1)
-    )
+    given = network, task.test_x, task.test_y, 0.4, norm
+    starts = (torch.Generator().manual_seed(seed) for seed in (0, 0, 1))
+    first, again, other = (pgd(*given, start=start) for start in starts)
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert (
-        norm((first - task.test_x).flatten(1)).max() <= 0.4 * (1 + 1e-5)
-        and first.min() >= 0
-        and first.max() <= 1
-    )
+    assert norm((first - task.test_x).flatten(1)).max() <= 0.4 * (1 + 1e-5)
+    assert first.min() >= 0 and first.max() <= 1
     shares = [
         right(network, attacked, task.test_y).double().mean()
         for attacked in (first, pgd(network, task.test_x, task.test_y, 0.4, norm))

@@ -129,10 +129,8 @@ def test_one_label_alone_leaves_the_half_space_and_no_bias_the_base_radius(draw,
 def test_radius_scales_with_space_and_does_not_with_the_score(draw, rng, norm, scale):
     points, labels, x = draw(9, 3, 20)
     a = rng.normal(size=3)
-    oracle, far = (
-        NearestNeighborOracle(points, labels),
-        NearestNeighborOracle(scale * points, labels),
-    )
+    oracle = NearestNeighborOracle(points, labels)
+    far = NearestNeighborOracle(scale * points, labels)
     before = exact_radii(LinearScore(a, 0.4), oracle, 0.7, norm, x)
     stretched = exact_radii(LinearScore(a, 0.4 * scale), far, 0.7 * scale, norm, scale * x)
     louder = exact_radii(LinearScore(scale * a, 0.4 * scale), oracle, 0.7, norm, x)
@@ -201,10 +199,9 @@ def test_of_equal_points_only_the_first_counts(draw, rng, norm, box):
     doubled = np.vstack([points, points[::-1], -0.0 * points[:1] + points[:1]])
     twice = np.r_[labels, -labels[::-1], -labels[:1]]
     score = LinearScore(rng.normal(size=3), 0.1)
-    once, more = (
-        radii(LocallyBiased(score, NearestNeighborOracle(*given), 1.0, norm), x, box)
-        for given in ((points, labels), (doubled, twice))
-    )
+    oracles = NearestNeighborOracle(points, labels), NearestNeighborOracle(doubled, twice)
+    models = (LocallyBiased(score, oracle, 1.0, norm) for oracle in oracles)
+    once, more = (radii(model, x, box) for model in models)
     assert torch.equal(once.radius, more.radius) and torch.equal(once.prediction, more.prediction)
 
 
