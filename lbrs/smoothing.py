@@ -119,8 +119,8 @@ class LocallyBiased:
 
         >>> oracle = NearestNeighborOracle([[0.0, 0.0], [4.0, 0.0]], [1, -1])
         >>> model = LocallyBiased(LinearScore([1.0, 0.0], -1.5), oracle, alpha=1.0)
-        >>> model.as_module()(torch.tensor([[1.0, 0.0]]))
-        tensor([[-0.2500,  0.2500]])
+        >>> model.as_module()(torch.tensor([[1.0, 0.0]])).tolist()
+        [[-0.25, 0.25]]
         """
         return BiasedLogits(self, kind)
 

@@ -231,7 +231,8 @@ BEYOND = (
         "smooth scores, with attention to signs",
         "book/sharper",
         "certificates:theorem_e",
-        "scores/test_gaussian.py::test_with_the_truth_known_it_is_theorem_e_and_an_attack_inside_fails",
+        "scores/test_gaussian.py::"
+        "test_with_the_truth_known_it_is_theorem_e_and_an_attack_inside_fails",
     ),
     Item(
         "Theorem H",

@@ -100,9 +100,8 @@ def test_published_runs_are_drawn_behind_as_ranges_and_medians(records, run_name
         len(ax.lines) > before and ax.collections
         for ax, before in zip(drawn.axes, plain, strict=True)
     )
-    assert any(
-        "3 published runs · profile quick · seeds 0 to 0" in text.get_text() for text in drawn.texts
-    )
+    told = "3 published runs · profile quick · seeds 0 to 0"
+    assert any(told in text.get_text() for text in drawn.texts)
     assert record.run == "spiral" or any(
         "normal smoothing" in text.get_text() and "undecided at most" in text.get_text()
         for text in drawn.texts

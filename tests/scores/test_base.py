@@ -399,7 +399,10 @@ def test_a_detached_part_is_noticed_in_many_dimensions(rng, size):
     oracle = NearestNeighborOracle(np.eye(784)[:2], [1, -1])
     weight = torch.linspace(-1, 1, 784, dtype=torch.float64)
     whole = lambda x: (x @ weight).sin() * (1 + size * (x @ weight.flip(0)).sin())  # noqa: E731
-    cut = lambda x: (x @ weight).sin() * (1 + size * (x.detach() @ weight.flip(0)).sin())  # noqa: E731
+
+    def cut(x):
+        return (x @ weight).sin() * (1 + size * (x.detach() @ weight.flip(0)).sin())
+
     x = 0.03 * rng.normal(size=(3, 784))
     LocallyBiased(Score(whole, 500.0), oracle, 0.1).certify(x)
     with pytest.raises(ValueError, match="^gradient_lipschitz.*not that of its values"):
