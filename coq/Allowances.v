@@ -27,7 +27,8 @@ Proof. unfold eps, u. simpl. field. Qed.
 
 Lemma TINY_is : TINY = 2 ^ 55 * eta.
 Proof.
-  unfold TINY, eta. replace (2 ^ 1075) with (2 ^ 55 * 2 ^ 1020) by (rewrite <- pow_add; reflexivity).
+  unfold TINY, eta.
+  replace (2 ^ 1075) with (2 ^ 55 * 2 ^ 1020) by (rewrite <- pow_add; reflexivity).
   pose proof (pow_lt 2 55 ltac:(lra)). pose proof (pow_lt 2 1020 ltac:(lra)). field.
 Qed.
 
@@ -73,7 +74,8 @@ Proof.
   unfold underflow. rewrite TINY_is. unfold growth in grown.
   replace (1 + ((1 + u) ^ n - 1)) with ((1 + u) ^ n) in grown by ring.
   pose proof (pow_lt (1 + u) n ltac:(lra)) as power. set (P := (1 + u) ^ n) in *.
-  assert (P <= 2) by nra. pose proof (S_INR d) as N_is. set (N := INR n) in *. set (D := INR d) in *.
+  assert (P <= 2) by nra. pose proof (S_INR d) as N_is.
+  set (N := INR n) in *. set (D := INR d) in *.
   assert (lost : N * eta * P <= 4 * (D * eta)).
   { rewrite N_is. assert (0 <= (D + 1) * eta) by nra. nra. }
   assert (eta <= D * eta) by nra.
@@ -106,7 +108,8 @@ Proof.
   { apply Rmult_le_reg_l with (1 - u); lra. }
   set (y := growth n) in *. set (o := underflow n) in *. set (X := size tx) in *.
   set (N := INR n) in *. set (D := INR d) in *. set (Q := N * u) in *.
-  assert (X_pos : 0 <= X) by (unfold X; pose proof (size_bounds tx); pose proof (Rabs_pos (exact tx)); lra).
+  assert (X_pos : 0 <= X)
+    by (unfold X; pose proof (size_bounds tx); pose proof (Rabs_pos (exact tx)); lra).
   assert (y_small : y * (1 - Q) <= Q) by nra.
   assert (known : (1 - y) * X <= sizes + o) by (split_Rabs; lra).
   assert (twice : (1 - 2 * Q) * (y * X) <= Q * (sizes + o)).
@@ -247,7 +250,8 @@ Theorem choice_is_slope_error v f_G G s' quotient :
   exists G', quotient = v / G' /\ within (s' + CHOICE) G G'.
 Proof.
   intros v_pos f_pos G_pos share near off. pose proof u_pos as u_pos. pose proof u_small as is.
-  assert (tiny : u <= 1 / 1000) by (replace (2 ^ 53) with 9007199254740992 in is by (simpl; ring); lra).
+  assert (tiny : u <= 1 / 1000)
+    by (replace (2 ^ 53) with 9007199254740992 in is by (simpl; ring); lra).
   unfold within in *. rewrite (Rabs_right G) in * by lra.
   assert (r_pos : 0 < v / f_G) by (apply Rdiv_lt_0_compat; assumption).
   set (r := v / f_G) in *. assert (r_is : r * f_G = v) by (unfold r; field; lra).

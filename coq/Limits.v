@@ -61,7 +61,8 @@ Lemma norm_of_mean (P : expectation Omega) (V : Omega -> F) m b :
 Proof.
   intros is bounded. destruct (dual_attained F m) as (w & short & <-).
   destruct (is w) as [exists_ equal]. rewrite (dot_comm _ m w), <- equal.
-  rewrite <- (mean_constant _ P b). apply mean_monotone; [exact exists_ | apply constant_has_mean |].
+  rewrite <- (mean_constant _ P b).
+  apply mean_monotone; [exact exists_ | apply constant_has_mean |].
   intros e. rewrite dot_comm. apply Rle_trans with (1 := dot_le _ _).
   pose proof (bounded e). pose proof (dual_pos (V e)). pose proof (norm_pos F w). nra.
 Qed.

@@ -209,7 +209,8 @@ Proof.
   assert (t_small : t <= 1 / 2 /\ t * (norm d' + 1) <= eps / 2).
   { unfold t. split; [apply Rmin_l |]. pose proof (Rmin_r (1 / 2) (eps / (norm d' + 1) / 2)) as le.
     apply Rmult_le_compat_r with (r := norm d' + 1) in le; [| lra].
-    replace (eps / (norm d' + 1) / 2 * (norm d' + 1)) with (eps / 2) in le by (field; lra). exact le. }
+    replace (eps / (norm d' + 1) / 2 * (norm d' + 1)) with (eps / 2) in le by (field; lra).
+    exact le. }
   exists ((1 - t) *' d +' t *' d'). split.
   { apply Rle_lt_trans with (1 := norm_add _ _ _). rewrite !norm_scale, !Rabs_right by lra. nra. }
   rewrite (theorem_C_changes (f x) y j); try assumption.

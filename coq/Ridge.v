@@ -63,7 +63,8 @@ Proof.
     with (G + L * ((2 * (- hinge (peak - u)) - (- hinge (0 - u))) - (- hinge (- t - u))))
     by (unfold profile_slope; rewrite Rminus_0_l; ring).
   apply (is_derive_plus (fun u => v + G * u)); [auto_derive; [easy | ring] |].
-  apply is_derive_scal, (is_derive_minus (fun u => 2 * half_square (peak - u) - half_square (0 - u)));
+  apply is_derive_scal,
+    (is_derive_minus (fun u => 2 * half_square (peak - u) - half_square (0 - u)));
     [| apply shifted].
   apply (is_derive_minus (fun u => 2 * half_square (peak - u))); [| apply shifted].
   apply is_derive_scal, shifted.

@@ -129,7 +129,8 @@ Definition rho_plus : R :=
 (** The three formulas for Psi_plus, each with its square completed. *)
 Lemma regime_1 t : 0 <= t <= T -> 2 * L * Psi_plus t = (B - L * t)² - (B² - 2 * L * m_plus).
 Proof.
-  unfold T. intros [t_pos small]. pose proof (Rmin_l alpha (G / L)). pose proof (Rmin_r alpha (G / L)).
+  unfold T. intros [t_pos small].
+  pose proof (Rmin_l alpha (G / L)). pose proof (Rmin_r alpha (G / L)).
   assert (L * t <= G) by (replace G with (L * (G / L)) by (field; lra); nra).
   unfold Roots.Psi_plus. replace (nu_star t) with (G - L * t).
   - unfold E1, B, m_plus, Rsqr. field. lra.

@@ -33,7 +33,8 @@ Qed.
 
 Theorem binary64_rounds choice x : rounds x (rounded choice x).
 Proof.
-  destruct (error_N_FLT radix2 (-1074) 53 eq_refl choice x) as (d & e & d_small & e_small & one & is).
+  destruct (error_N_FLT radix2 (-1074) 53 eq_refl choice x)
+    as (d & e & d_small & e_small & one & is).
   exists d, e. split; [| split; [| split; assumption]].
   - replace u with (/ 2 * bpow radix2 (-53 + 1)); [exact d_small |].
     change (-53 + 1)%Z with (- Z.of_nat 52)%Z. rewrite bpow_opp, bpow_nat. unfold u.
@@ -52,7 +53,8 @@ Proof.
   destruct (FLT_plus_error_N_ex radix2 (-1074) 53 choice x y x_is y_is) as (d & small & is).
   exists d. split; [| exact is]. apply Rle_trans with (1 := small).
   assert (unit : u_ro radix2 53 = u).
-  { unfold u_ro, u. replace (- (53) + 1)%Z with (- Z.of_nat 52)%Z by reflexivity. rewrite bpow_opp, bpow_nat.
+  { unfold u_ro, u. replace (- (53) + 1)%Z with (- Z.of_nat 52)%Z by reflexivity.
+    rewrite bpow_opp, bpow_nat.
     rewrite <- Rinv_mult. f_equal. }
   rewrite unit. assert (0 < u) by (unfold u; apply Rinv_0_lt_compat, pow_lt; lra).
   apply Rmult_le_reg_r with (1 + u); [lra |]. unfold Rdiv. rewrite Rmult_assoc, Rinv_l by lra. nra.
@@ -157,7 +159,8 @@ Qed.
 
 Lemma rounds_error x v : rounds x v -> Rabs (v - x) <= u * Rabs x + eta.
 Proof.
-  intros (d & e & d_small & e_small & _ & ->). replace (x * (1 + d) + e - x) with (x * d + e) by ring.
+  intros (d & e & d_small & e_small & _ & ->).
+  replace (x * (1 + d) + e - x) with (x * d + e) by ring.
   apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_mult, (Rmult_comm u).
   apply Rplus_le_compat; [apply Rmult_le_compat_l; [apply Rabs_pos |] |]; assumption.
 Qed.
@@ -207,7 +210,8 @@ Proof.
     pose proof (growth_le 1 (terms l + 1) ltac:(lia)) as gr.
     rewrite growth_S in gl. assert (growth 1 = u) as g1 by (unfold growth; simpl; ring).
     rewrite g1 in gr. assert (eta <= (1 + u) * underflow 1) by (unfold underflow; simpl; nra).
-    pose proof (size_bounds l) as sl. pose proof (Rabs_pos (exact l)). pose proof (Rabs_pos (w * z)).
+    pose proof (size_bounds l) as sl.
+    pose proof (Rabs_pos (exact l)). pose proof (Rabs_pos (w * z)).
     assert (Rabs (v - (exact l + w * z)) <= u * Rabs (a + w * z) + eta + Rabs (a - exact l))
       by (split_Rabs; lra).
     assert (Rabs (a + w * z) <= size l + Rabs (w * z) + Rabs (a - exact l)) by (split_Rabs; lra).
