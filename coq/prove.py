@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,16 +68,26 @@ def check(path: Path, folder: Path = BUILD) -> str:
     return run(["coqc", *options, path.name], path.parent)
 
 
-def axioms(names: Iterable[str], folder: Path = BUILD) -> dict[str, set[str]]:
+def axioms(names: list[str], folder: Path = BUILD) -> dict[str, set[str]]:
     """The axioms on which each of the theorems rests; a RuntimeError if there is no such one."""
+    with ThreadPoolExecutor(2) as pool:
+        halves = pool.map(lambda half: _axioms(half, folder), (names[::2], names[1::2]))
+    found = {name: used for half in halves for name, used in half.items()}
+    return {name: found[name] for name in names}
+
+
+def _axioms(names: list[str], folder: Path) -> dict[str, set[str]]:
+    """As `axioms`, in one process."""
     lines = []
     for name in names:
         lines += [f"From LBRS Require {name.partition('.')[0]}.", "Goal True."]
         lines += [f'idtac "theorem {name}".', "Abort.", f"Print Assumptions {name}."]
-    path = folder / f"Axioms_{abs(hash(tuple(lines)))}.v"
-    path.write_text("\n".join(lines) + "\n")
     found: dict[str, set[str]] = {}
-    for line in check(path, folder).splitlines():
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "Axioms.v"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        printed = check(path, folder)
+    for line in printed.splitlines():
         if line.startswith("theorem "):
             used = found.setdefault(line.split()[1], set())
         elif re.match(r"[\w.']+(\s*:|$)", line) and line != "Axioms:":
@@ -87,10 +97,7 @@ def axioms(names: Iterable[str], folder: Path = BUILD) -> dict[str, set[str]]:
 
 def report() -> bool:
     """Print the table with the axioms of each theorem; whether all of them are allowed."""
-    names = theorems()
-    with ThreadPoolExecutor(2) as pool:
-        halves = pool.map(axioms, (names[::2], names[1::2]))
-    used = {name: found for half in halves for name, found in half.items()}
+    used = axioms(theorems())
     for entry in statements():
         print(f"\n{entry['theorem']}: {entry['proved']}")
         for name in (f"{entry['file']}.{name}" for name in entry["coq"]):

@@ -1,10 +1,9 @@
-"""The Coq proofs: complete, on no axioms but those of the real numbers and classical logic, and about
-the numbers that the code uses."""
+"""The Coq proofs: complete, on no axioms but those of the real numbers and classical logic, and
+about the numbers that the code uses."""
 
 import importlib.util
 import re
 from fractions import Fraction
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -107,9 +106,8 @@ def test_no_theorem_rests_on_another_axiom(compiled):
 @needs_coq
 @pytest.mark.slow
 def test_another_axiom_and_a_missing_theorem_are_seen(compiled, tmp_path):
-    (tmp_path / "Cheat.v").write_text(
-        "Axiom cheat : False.\nTheorem all : 0 = 1.\nProof. now destruct cheat. Qed.\n"
-    )
+    cheat = "Axiom cheat : False.\nTheorem all : 0 = 1.\nProof. now destruct cheat. Qed.\n"
+    (tmp_path / "Cheat.v").write_text(cheat)
     prove.run(["coqc", "-Q", ".", "LBRS", "Cheat.v"], tmp_path)
     assert prove.axioms(["Cheat.all"], tmp_path) == {"Cheat.all": {"Cheat.cheat"}}
     with pytest.raises(RuntimeError, match="nothing_of_this_name"):
@@ -123,34 +121,84 @@ def test_a_false_statement_is_refused(compiled, tmp_path, name):
     file, old, new = MUTATIONS[name]
     source = (COQ / f"{file}.v").read_text(encoding="utf-8")
     assert source.count(old) == 1
-    mutated = tmp_path / f"{file}.v"
-    mutated.write_text(source.replace(old, new), encoding="utf-8")
+    copy = tmp_path / f"{file}.v"
+    copy.write_text(source, encoding="utf-8")
+    prove.check(copy)
+    copy.write_text(source.replace(old, new), encoding="utf-8")
     with pytest.raises(RuntimeError, match="Error"):
-        prove.check(mutated)
+        prove.check(copy)
+
+
+CONSTANTS = {"u": "Rounding", "eps": "Rounding", "TINY": "Allowances", "SHARE": "Bisectors"}
 
 
 def formula(file: str, name: str, *values: Fraction) -> Fraction:
-    """The value of a definition in Coq, in exact arithmetic."""
-    source = text(COQ / f"{file}.v")
-    found = re.search(
-        rf"^Definition {name}\b ?(\([^:]*: R\))? : R :=(.*?)\.\n", source, re.S | re.M
-    )
-    letters, body = found.groups()
-    letters = re.findall(r"\w+'?", letters.replace(": R", "")) if letters else []
-    body = re.sub(
-        r"if Rle_dec (\S+) (\(.*?\)) then (.*) else (.*)",
-        r"(\3) if \1 <= \2 else (\4)",
-        body,
-        flags=re.S,
-    )
-    body = re.sub(r"^\s*/", "1 /", body).replace("^", "**").replace("'", "_").replace("\n", " ")
-    known = {letter.replace("'", "_"): value for letter, value in zip(letters, values, strict=True)}
-    for other, place in {
-        "u": "Rounding",
-        "eps": "Rounding",
-        "TINY": "Allowances",
-        "SHARE": "Bisectors",
-    }.items():
-        if other != name and re.search(rf"\b{other}\b", body):
-            known[other] = formula(place, other)
-    return eval(re.sub(r"\b(\d+)\b", r"Fraction(\1)", body), {"Fraction": Fraction, **known})
+    """The value of a definition of real numbers in Coq, in exact arithmetic."""
+    pattern = rf"^Definition {name}\b ?(?:\(([^:]*) : R\))? : R :=(.*?)\.\n"
+    letters, body = re.search(pattern, text(COQ / f"{file}.v"), re.S | re.M).groups()
+    choice = re.compile(r"if Rle_dec (\S+) (\(.*?\)) then (.*) else (.*)", re.S)
+    body = choice.sub(r"(\3) if \1 <= \2 else (\4)", body)
+    body = re.sub(r"^\s*/", "1 /", body).replace("^", "**").replace("\n", " ")
+    body = re.sub(r"\b(\d+)\b", r"Fraction(\1)", body.replace("'", "_"))
+    known = dict(zip((letters or "").replace("'", "_").split(), values, strict=True))
+    for other in set(re.findall(r"\w+", body)) & CONSTANTS.keys() - {name}:
+        known[other] = formula(CONSTANTS[other], other)
+    return eval(body.strip(), {"Fraction": Fraction, **known})
+
+
+def near(code: float, proved: Fraction, ulps: int) -> bool:
+    """Whether a result of the code is the number of the lemma, up to a few roundings."""
+    return abs(Fraction(code) - proved) <= ulps * Fraction(rounding.EPS) * abs(proved)
+
+
+NUMBERS = [Fraction(0), Fraction(1, 8), Fraction(3), Fraction(10**6)]
+SHARES = [Fraction(1, 2**40), Fraction(1, 100), Fraction(1, 2)]
+
+
+def test_the_constants_of_the_code_are_those_of_the_proofs():
+    assert Fraction(rounding.EPS) == formula("Rounding", "eps") == 2 * formula("Rounding", "u")
+    assert Fraction(rounding.CHOICE) == formula("Allowances", "CHOICE")
+    assert Fraction(rounding.SHARE) == formula("Bisectors", "SHARE")
+    assert Fraction(rounding.TINY) == formula("Allowances", "TINY")
+
+
+@pytest.mark.parametrize("d", [1, 2, 784, 2**25 - 1])
+def test_the_allowances_for_sums_are_those_of_the_proofs(d):
+    assert near(rounding.affine_slope(d), formula("Allowances", "affine_slope", d), 0)
+    for size in NUMBERS:
+        value = torch.tensor(float(size), dtype=torch.float64)
+        code = rounding.affine_scores(value, d).item()
+        assert near(code, formula("Allowances", "affine_scores", size, d), 4)
+        code = rounding.overtaking(value, d).item()
+        assert near(code, formula("Bisectors", "overtaking", size, d), 4)
+
+
+@pytest.mark.parametrize("s", SHARES)
+@pytest.mark.parametrize("value", [-sign for sign in NUMBERS] + NUMBERS)
+def test_the_ends_of_computed_numbers_are_those_of_the_proofs(value, s):
+    computed, eps = torch.tensor(float(value), dtype=torch.float64), Fraction(rounding.EPS)
+    low = Fraction(rounding.least(computed, float(s)).item())
+    proved = formula("Allowances", "least", value, s)
+    assert low - eps * s <= proved <= low + eps * (8 * abs(value) + s)
+    low, high = (Fraction(end.item()) for end in rounding.slopes(computed.abs(), float(s)))
+    proved = formula("Allowances", "slope_low", abs(value), s)
+    assert low <= max(proved, 0) and near(low, max(proved, 0), 8)
+    proved = formula("Allowances", "slope_high", abs(value), s)
+    assert proved <= high and near(high, proved, 8)
+
+
+@pytest.mark.parametrize("s", SHARES)
+@pytest.mark.parametrize("alpha", NUMBERS)
+@pytest.mark.parametrize("G", NUMBERS)
+def test_the_allowances_for_scores_are_not_below_those_of_the_proofs(G, alpha, s):
+    slope, reach = torch.tensor([[float(G)], [0.0]], dtype=torch.float64)
+    for larger in (s, (1 + s) / 2):
+        code = rounding.general_score(slope, reach, float(alpha), 1.0, float(s), float(larger))
+        proved = formula("Allowances", "general_score", G, alpha, s, larger)
+        extra = Fraction(rounding.EPS) * alpha * (1 + G) * 12 / (1 - larger)
+        rounded = (1 - 4 * Fraction(rounding.EPS)) * proved
+        assert rounded <= Fraction(code.item()) <= proved * (1 + Fraction(1, 2**49)) + extra
+    code = rounding.lipschitz_allowance(float(alpha), float(G), float(s))
+    proved = formula("Allowances", "lipschitz_allowance", alpha, G, s)
+    extra = 16 * Fraction(rounding.EPS) * alpha * G
+    assert near(code, proved + extra, 4)
