@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book check lint test reproduce benchmark setup clean
+.PHONY: help book check lint test reproduce benchmark proofs setup clean
 
 help:
 	@echo 'make book       run every experiment at profile quick and build the website into _build/html'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make reproduce  run every experiment at profile paper and build the website'
 	@echo 'make benchmark  measure times and replace the numbers of the page on them'
+	@echo 'make proofs     let Coq check every proof, and print the axioms of each theorem'
 	@echo 'make clean      remove _build (keeps .venv and the data)'
 
 book: setup
@@ -50,6 +51,9 @@ benchmark: setup
 	mkdir -p _build
 	$(BIN)/python -m pytest benchmarks --benchmark-json _build/benchmarks.json
 	$(BIN)/python -m lbrs.pages.timings _build/benchmarks.json book/benchmarks.json
+
+proofs: setup
+	$(BIN)/python coq/prove.py
 
 setup: $(VENV)/installed
 
