@@ -127,7 +127,7 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
                 raise ValueError(f"bound must be 'sharp' for several classes, got {bound!r}")
             return self.model_.certify(checked)
         found = self.model_.certify(checked, bound)
-        index = torch.where(found.prediction == 0, -1, (found.prediction + 1) // 2)
+        index = torch.where(found.abstains, -1, (found.prediction + 1) // 2)
         return replace(found, prediction=index, classes=2)
 
     def certified_score(self, X: npt.ArrayLike, y: npt.ArrayLike, radius: float = 0.0) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from lbrs.experiments.records import Record
-from lbrs.pages.text import NORMS, SIGNED, Markdown, Spread, bullets, over, spread, table
+from lbrs.pages.text import NORMS, SIGNED, Markdown, Spread, attack_of, bullets, over, spread, table
 
 Value = Callable[[Record], float]
 """A number of a record."""
@@ -86,9 +86,9 @@ def claims(published: Sequence[Record]) -> Markdown:
 def _quantities(first: Record) -> Iterator[tuple[str, Value, str]]:
     """What is measured, in words and as a number of a record, and the format of that number."""
     config, results = first.config, first.results
-    for place, radius in enumerate(config["radii"], 1):
-        attack = rf"$\ell_2$ attack, $\epsilon = {radius:g}$"
-        yield rf"best LBRS less best $\sigma$-NS, {attack}", best_gap(place), SIGNED
+    for place, entry in enumerate(results["sets"][1:], 1):
+        told = rf"best LBRS less best $\sigma$-NS, {attack_of(entry)}"
+        yield told, best_gap(place), SIGNED
     methods = (
         rf"LBRS ($\alpha = {config['alpha']:g}$) less $\sigma$-NS ($\sigma = {config['sigma']:g}$)"
     )

@@ -13,7 +13,7 @@ from lbrs.norms import Norm
 from lbrs.rounding import round_down
 from lbrs.scores.admission import Observed, admit, first_type, observed, share_of, signature
 from lbrs.scores.local import Constant, Linearization, Link, Local, one_logit, select, sign
-from lbrs.scores.smooth import certify_smooth, refuse_gradient, refuse_kinks
+from lbrs.scores.smooth import certify_smooth, gradient_of, refuse_gradient, refuse_kinks
 
 __all__ = ["Constant", "Linearization", "Local", "Score", "select", "sign"]
 
@@ -288,11 +288,7 @@ class Score:
 
     def _value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         seen, output = self._output(x)
-        if not output.requires_grad:
-            raise ValueError(
-                "function must be differentiable by torch, got an output without a gradient"
-            )
-        (gradient,) = torch.autograd.grad(output, seen, torch.ones_like(output))
+        gradient = gradient_of(output, seen)
         if not torch.isfinite(gradient).all():
             raise ValueError("function must have a finite gradient, got NaN or infinity")
         return output.detach().to(torch.float64), gradient.to(torch.float64)

@@ -13,6 +13,7 @@ from lbrs.norms import Norm
 from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_allowance, round_down
 from lbrs.scores.admission import observed
 from lbrs.scores.base import Local, Score
+from lbrs.scores.smooth import gradient_of
 
 
 class ClassScores(Score):
@@ -56,13 +57,11 @@ class ClassScores(Score):
             K = number("lipschitz", lipschitz, low=0)
             self._lipschitz = torch.tensor(K, dtype=torch.float64)
         else:
-            self._lipschitz = array("lipschitz", lipschitz).clone()
-            self._check_pairs(self._lipschitz)
-
-    def _check_pairs(self, pairs: Tensor, allowed: str = "(C, C)") -> None:
-        square = pairs.ndim == 2 and pairs.shape[0] == pairs.shape[1]
-        if not square or not torch.equal(pairs, pairs.T) or (pairs < 0).any():
-            self._refuse_pairs(pairs, allowed)
+            pairs = array("lipschitz", lipschitz).clone()
+            square = pairs.ndim == 2 and pairs.shape[0] == pairs.shape[1]
+            if not square or not torch.equal(pairs, pairs.T) or (pairs < 0).any():
+                self._refuse_pairs(pairs, "(C, C)")
+            self._lipschitz = pairs
 
     def _refuse_pairs(self, pairs: Tensor, allowed: str) -> None:
         raise ValueError(
@@ -102,10 +101,8 @@ class ClassScores(Score):
         pairs = self.pairs(count, norm)
         K = pairs.max().item()
         predicted = biased(h, local.label, alpha * K)[1]
-        lowered, divisor = (
-            self.margins(local.x, h, predicted, alpha, K),
-            self.constants(pairs, norm),
-        )
+        lowered = self.margins(local.x, h, predicted, alpha, K)
+        divisor = self.constants(pairs, norm)
         nb = local.neighbor.to(h)
         radius = theorem_m(lowered, local.label, nb, alpha, K, divisor, predicted)
         radius = self.within_domain(local.x, round_down(radius * (1 - 16 * EPS)))
@@ -141,13 +138,8 @@ class ClassScores(Score):
 
     def _push(self, x: Tensor) -> Tensor:
         seen, output = self._output(x)
-        if not output.requires_grad:
-            raise ValueError(
-                "function must be differentiable by torch, got an output without a gradient"
-            )
         first, second = output.topk(2, dim=1).values.unbind(1)
-        (gradient,) = torch.autograd.grad((first - second).sum(), seen)
-        return gradient.to(torch.float64).nan_to_num()
+        return gradient_of(first - second, seen).to(torch.float64).nan_to_num()
 
 
 class AffineScores(ClassScores):

@@ -60,13 +60,13 @@ class ProbabilityMargin(Score):
 
     def raw(self, x: Tensor) -> Tensor:
         """tanh(z/2), as `Score.raw`."""
-        return (super().raw(x) / 2).tanh()
+        return self.link.value(super().raw(x))
 
     def value_and_gradient(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         """tanh(z/2) (n,) and its gradient grad z / (2 cosh(z/2)^2) (n, *shape), as float64."""
         logit, gradient = self.logit_and_gradient(x)
-        rate = 0.5 / (logit / 2).cosh() ** 2
-        return (logit / 2).tanh(), gradient * rate.reshape(-1, *[1] * (gradient.ndim - 1))
+        rate = self.link.rate(logit)
+        return self.link.value(logit), gradient * rate.reshape(-1, *[1] * (gradient.ndim - 1))
 
     def linearize(self, x: ArrayLike, norm: Norm) -> Linearization:
         """As `Score.linearize`, with base and crossing from the logit."""
@@ -74,4 +74,4 @@ class ProbabilityMargin(Score):
         length = norm.dual(gradient.flatten(1))
         slope = length * 0.5 / (logit / 2).cosh() ** 2
         crossing = torch.where(length > 0, logit.abs().sinh() / length, torch.inf)
-        return Linearization(sign(logit), (logit / 2).tanh(), slope, crossing)
+        return Linearization(sign(logit), self.link.value(logit), slope, crossing)

@@ -156,6 +156,17 @@ def largest_ball(x: Tensor, norm: Norm) -> Tensor:
     return 1e9 * (1 + norm(x.flatten(1)))
 
 
+def gradient_of(output: Tensor, x: Tensor) -> Tensor:
+    """The gradient of each of the numbers `output` (n,) by its own row of `x`, or a ValueError
+    where torch has none."""
+    if not output.requires_grad:
+        raise ValueError(
+            "function must be differentiable by torch, got an output without a gradient"
+        )
+    (gradient,) = torch.autograd.grad(output, x, torch.ones_like(output))
+    return gradient
+
+
 def refuse_kinks(score: "Score", x: Tensor) -> None:
     """A ValueError where an operation of the function at `x` is not known to be smooth."""
     x, judge = x.detach().to(score.device, score.dtype).requires_grad_(), Judge()
