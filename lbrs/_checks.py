@@ -69,6 +69,18 @@ def number(
     return result
 
 
+def fraction(name: str, value: object) -> float:
+    """`value` as a float, or an error unless it is a number strictly between 0 and 1."""
+    return number(name, value, low=0, high=1, open_low=True, open_high=True)
+
+
+def generator_or_none(name: str, value: object) -> None:
+    """An error unless `value` is a torch generator or None."""
+    if value is not None and not isinstance(value, torch.Generator):
+        given = type(value).__name__
+        raise TypeError(f"{name} must be a torch.Generator or None, got {given}")
+
+
 def integer(name: str, value: object, *, low: int) -> int:
     """`value` as an int, or an error unless it is a whole number of at least `low`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lbrs._checks import integer, number
+from lbrs._checks import fraction, integer
 
 
 class ConfidenceSequence:
@@ -207,7 +207,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     trials = integer("trials", trials, low=1)
     if integer("successes", successes, low=0) > trials:
         raise ValueError(f"successes must be at most trials = {trials}, got {successes}")
-    tail = (1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)) / 2
+    tail = (1 - fraction("confidence", confidence)) / 2
     failures = trials - successes
     lower = float(beta.ppf(tail, successes, failures + 1)) if successes else 0.0
     upper = float(beta.ppf(1 - tail, successes + 1, failures)) if failures else 1.0

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from lbrs._checks import ELEMENTS, ArrayLike, batch, integer, number
+from lbrs._checks import ELEMENTS, ArrayLike, batch, fraction, generator_or_none, integer, number
 from lbrs.attacks.logits import NoisyLogits
 from lbrs.certificate import Certificate
 from lbrs.certificates import theorem1
@@ -58,14 +58,12 @@ class NormalSmoothing:
                 f"score must be a Score, got {type(score).__name__}; "
                 "wrap a torch callable as Score(function)"
             )
-        if generator is not None and not isinstance(generator, torch.Generator):
-            given = type(generator).__name__
-            raise TypeError(f"generator must be a torch.Generator or None, got {given}")
+        generator_or_none("generator", generator)
         self.base = score
         self.sigma = number("sigma", sigma, low=0, open_low=True)
         self.samples = integer("samples", samples, low=1)
         self.generator = generator
-        self.error = number("error", error, low=0, high=1, open_low=True, open_high=True)
+        self.error = fraction("error", error)
         self.noise = noise
         self._noise = noise_named(noise)
 
@@ -171,7 +169,7 @@ class NormalSmoothing:
             x: points (n, *shape).
             confidence: in (0, 1).
         """
-        confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+        confidence = fraction("confidence", confidence)
         x = batch("x", x)
         d = x[:1].numel()
         error = self._noise.spend(1 - confidence, self.samples, d)

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from lbrs._checks import ArrayLike, batch, number, radii
+from lbrs._checks import ArrayLike, batch, fraction, number, radii
 from lbrs.attacks.logits import BiasedLogits
 from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
@@ -218,7 +218,7 @@ class LocallyBiased:
                 f"confidence must be None for a {type(self.base).__name__}, whose certificates are "
                 f"deterministic, got {confidence!r}"
             )
-        return number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+        return fraction("confidence", confidence)
 
     def _exact(self, x: Tensor) -> Certificate:
         from lbrs.exact.cells import exact_radii

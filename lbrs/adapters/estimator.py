@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lbrs._checks import integer, number
+from lbrs._checks import fraction, integer, number
 from lbrs.adapters.bases import Array, as_network_takes, as_score, is_fitted_elsewhere
 from lbrs.certificate import Certificate
 from lbrs.multiclass import MulticlassLocallyBiased
@@ -146,7 +146,7 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
         if whole:
             integer("reference", reference, low=1)
         else:
-            number("reference", reference, low=0, high=1, open_low=True, open_high=True)
+            fraction("reference", reference)
         held, rest = [], []
         for code in range(len(self.classes_)):
             rows = draw.permutation(np.flatnonzero(codes == code))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lbrs._checks import batch, digits, integer, labels, number, shown
+from lbrs._checks import batch, digits, generator_or_none, integer, labels, number, shown
 from lbrs.norms import L2, LINF, Norm
 from lbrs.scores.local import one_logit
 
@@ -65,8 +65,7 @@ def pgd(
         raise ValueError(f"x must hold pixels in [0, 1], got values from {low} to {high}")
     if radius == 0 or len(x) == 0:
         return x.clone()
-    if start is not None and not isinstance(start, torch.Generator):
-        raise TypeError(f"start must be a torch.Generator or None, got {type(start).__name__}")
+    generator_or_none("start", start)
     signs = y.to(x).reshape(-1, *[1] * (x.ndim - 1))
     length, parts = step * radius / steps, zip(x.split(chunk), signs.split(chunk), strict=True)
     attacked = (_attack(logit, *part, radius, norm, steps, length, start) for part in parts)

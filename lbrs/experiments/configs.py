@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lbrs._checks import integer, number
+from lbrs._checks import fraction, integer, number
 
 
 def _choice(default: Any, says: str) -> Any:
@@ -197,7 +197,7 @@ class CertifiedConfig:
             counts=("width", "epochs", "noisy_epochs", "radius_points", "samples", "attacked"),
         )
         integer("train_points", self.train_points, low=2)
-        number("confidence", self.confidence, low=0, high=1, open_low=True, open_high=True)
+        fraction("confidence", self.confidence)
         for name in ("sigmas", "reference_points", "alphas", "linf_alphas"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values or list(values) != sorted(set(values)):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lbrs import _checks
-from lbrs._checks import ArrayLike, batch, integer, number
+from lbrs._checks import ArrayLike, batch, fraction, integer, number
 from lbrs.certificate import Certificate
 from lbrs.certificates import theorem_h
 from lbrs.montecarlo import safe_lower
@@ -95,7 +95,7 @@ class CohenScore(SampledScore):
     def interval(self, x: ArrayLike, confidence: float = 0.999) -> tuple[Tensor, Tensor]:
         """Bounds (n,), (n,) of h at `x` (n, *shape) from new draws, see `cohen_interval`; with
         sound noise, of h at the points of the grid that `x` is rounded to."""
-        confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+        confidence = fraction("confidence", confidence)
         x = batch("x", x)
         return cohen_interval(
             self.counts(x),
@@ -166,7 +166,7 @@ def cohen_interval(
     """
     counts, samples = _counts(counts, samples)
     sigma = number("sigma", sigma, low=0, open_low=True)
-    error = 1 - number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+    error = 1 - fraction("confidence", confidence)
     error = noise_named(noise).spend(error, samples, integer("features", features, low=0))
     if selected is not None:
         side = _checks.labels("selected", selected, len(counts)).to(counts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lbrs._checks import ArrayLike, batch, integer, labels, number, radii
+from lbrs._checks import ArrayLike, batch, fraction, integer, labels, number, radii
 from lbrs.certificate import Certificate
 from lbrs.certificates import radius_against, sign_aware, theorem_g
 from lbrs.montecarlo import empirical_bernstein
@@ -80,7 +80,7 @@ class GaussianScore(SampledScore):
         keep the bound for W by Jensen's inequality, and those of g0 E/r, which are computed, are
         within `bias` of them in l2.
         """
-        confidence = number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+        confidence = fraction("confidence", confidence)
         x = batch("x", x)
         d = x[:1].numel()
         error = self._noise.spend(1 - confidence, self.samples, d)

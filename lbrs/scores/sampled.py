@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from lbrs._checks import ELEMENTS, ArrayLike, integer, number
+from lbrs._checks import ELEMENTS, ArrayLike, generator_or_none, integer, number
 from lbrs.noise import PLAIN, PlainNoise, noise_named
 from lbrs.norms import L2, Norm
 from lbrs.scores.base import Constant, Linearization, Score
@@ -108,9 +108,7 @@ class SampledScore(Score):
         )
         self.sigma = number("sigma", sigma, low=0, open_low=True)
         self.samples = integer("samples", samples, low=self.least)
-        if generator is not None and not isinstance(generator, torch.Generator):
-            given = type(generator).__name__
-            raise TypeError(f"generator must be a torch.Generator or None, got {given}")
+        generator_or_none("generator", generator)
         self.generator = generator
         self.noise = noise
         self._noise = noise_named(noise)
