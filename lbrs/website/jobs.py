@@ -113,9 +113,9 @@ class Job:
     @property
     def is_done(self) -> bool:
         """Whether the staged notebook is whole, and of the source and the code of now."""
-        if _staged(self.target).get("fingerprint") != self.fingerprint:
-            return False
-        return not self.lacks(json.loads(self.target.read_text(encoding="utf-8")))
+        notebook = _staged(self.target)
+        told = _told(notebook).get("fingerprint")
+        return told == self.fingerprint and not self.lacks(notebook)
 
     def _published(self) -> list[Path]:
         """The results below book/ that the notebook may show: an experiment those of its run."""
@@ -208,7 +208,7 @@ def stale(root: Path, profile: str | None = None, seed: int | None = None) -> li
     """
     jobs = []
     for run in load_runs(root).values():
-        last = _staged(root / STAGE / f"notebooks/{run.name}.ipynb")
+        last = _told(_staged(root / STAGE / f"notebooks/{run.name}.ipynb"))
         before = last["profile"] if last.get("profile") in PROFILES else "quick"
         job = job_of(
             root,
@@ -223,10 +223,17 @@ def stale(root: Path, profile: str | None = None, seed: int | None = None) -> li
 
 
 def _staged(target: Path) -> dict[str, Any]:
-    """What the staged notebook says of itself; nothing where there is none that can be read."""
+    """The staged notebook; nothing where there is none that can be read."""
     try:
-        notebook = json.loads(target.read_text(encoding="utf-8"))
+        return dict(json.loads(target.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _told(notebook: dict[str, Any]) -> dict[str, Any]:
+    """What a staged notebook says of itself; nothing where it does not."""
+    try:
         told = dict(notebook["metadata"]["lbrs"])
         return told | {"rerun": outcome_of(notebook).rerun} if "run" in told else told
-    except (OSError, ValueError, KeyError, TypeError, BookError):
+    except (ValueError, KeyError, TypeError, BookError):
         return {}
