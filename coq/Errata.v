@@ -102,17 +102,19 @@ Definition symmetric_noise : expectation R :=
   mixture (9 / 10) (mixture (1 / 2) (point_mass 2) (point_mass (-2)) half_part) (point_mass 0)
     most_part.
 
-(** and takes three affine scores on the line to votes that the base winner loses. *)
-Definition middle (z : R) : R := if Rlt_dec (Rabs z) 1 then 1 else 0.
-Definition right (z : R) : R := if Rlt_dec 1 z then 1 else 0.
+(** and three affine scores on the line are -z to the left, 1 in the middle and z to the right. *)
+Definition middle_wins (z : R) : Prop := - z < 1 /\ z < 1.
+Definition votes_for_middle (z : R) : R := if Rlt_dec (Rabs z) 1 then 1 else 0.
+Definition votes_for_right (z : R) : R := if Rlt_dec 1 z then 1 else 0.
 
+(** The middle wins at 1/2, and loses the vote under this noise. *)
 Theorem votes_change_the_class :
-  mean symmetric_noise (fun e => e) = 0 /\
-  - (1 / 2) < 1 /\ 1 / 2 < 1 /\
-  mean symmetric_noise (fun e => middle (1 / 2 + e)) <
-  mean symmetric_noise (fun e => right (1 / 2 + e)).
+  mean symmetric_noise (fun e => e) = 0 /\ middle_wins (1 / 2) /\
+  mean symmetric_noise (fun e => votes_for_middle (1 / 2 + e)) <
+  mean symmetric_noise (fun e => votes_for_right (1 / 2 + e)).
 Proof.
-  simpl. split; [lra |]. split; [lra |]. split; [lra |]. unfold middle, right.
+  unfold middle_wins, votes_for_middle, votes_for_right. simpl.
+  split; [lra |]. split; [lra |].
   rewrite (Rabs_right (1 / 2 + 2)), (Rabs_left (1 / 2 + -2)), (Rabs_right (1 / 2 + 0)) by lra.
   repeat destruct (Rlt_dec _ _); lra.
 Qed.

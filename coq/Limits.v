@@ -114,6 +114,22 @@ Proof.
   - rewrite mean_sum, equal, mean_constant by (exact exists_ || apply constant_has_mean). ring.
 Qed.
 
+(** Symmetric noise and two classes: a squashed affine score, psi odd and non-decreasing, never gets
+the opposite sign. [U] is what the noise adds to the affine score [v]. *)
+Theorem symmetric_noise_keeps_the_sign (P : expectation Omega) (U : Omega -> R) psi v :
+  (forall a, psi (- a) = - psi a) -> (forall a b, a <= b -> psi a <= psi b) ->
+  has_mean P (fun e => psi (v + U e)) -> has_mean P (fun e => psi (v - U e)) ->
+  mean P (fun e => psi (v - U e)) = mean P (fun e => psi (v + U e)) ->
+  0 <= v -> 0 <= mean P (fun e => psi (v + U e)).
+Proof.
+  intros odd increases one two mirrored v_pos.
+  enough (0 <= mean P (fun e => psi (v + U e) + psi (v - U e)))
+    by (rewrite mean_sum, mirrored in H by assumption; lra).
+  rewrite <- (mean_constant _ P 0).
+  apply mean_monotone; [apply constant_has_mean | now apply sum_has_mean |].
+  intros e. pose proof (increases (- (v + U e)) (v - U e) ltac:(lra)) as le. rewrite odd in le. lra.
+Qed.
+
 End Means.
 
 (** ** Theorem 1, from Salman's lemma

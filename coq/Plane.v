@@ -7,8 +7,8 @@ Open Scope R_scope.
 
 (** ** Lemma V *)
 
-Section Signed.
-Context {E : space} (yhat : E -> label) (r : E -> R).
+Section Meeting.
+Context {E : space} {Y : Type} (yhat : E -> Y) (r : E -> R).
 Implicit Types x z d : E.
 Hypothesis certified : forall x, constant_within yhat x (r x).
 
@@ -41,6 +41,13 @@ Proof.
       apply from_x. rewrite Rabs_right by lra. nra.
 Qed.
 
+End Meeting.
+
+Section Signed.
+Context {E : space} (yhat : E -> label) (r : E -> R).
+Implicit Types x z d : E.
+Hypothesis certified : forall x, constant_within yhat x (r x).
+
 (** Lemma V: if the radius is 1-Lipschitz on each label's region, then it is 1-Lipschitz
 everywhere once it has the sign of the label. *)
 Hypothesis r_pos : forall x, 0 <= r x.
@@ -51,7 +58,7 @@ Proof.
   intros x d. rewrite Rmult_1_l. pose proof (r_pos x). pose proof (r_pos (x +' d)).
   destruct (same (yhat (x +' d)) (yhat x)) as [keeps | differ].
   - rewrite keeps. pose proof (r_lipschitz x d keeps). destruct (yhat x); simpl; split_Rabs; lra.
-  - pose proof (radii_do_not_meet x d (r_pos x) (r_pos _) differ).
+  - pose proof (radii_do_not_meet yhat r certified x d (r_pos x) (r_pos _) differ).
     destruct (label_cases (yhat (x +' d)) (yhat x)) as [e | e]; [contradiction |]. rewrite e.
     destruct (yhat x); simpl; split_Rabs; lra.
 Qed.
@@ -117,6 +124,78 @@ Proof.
     replace (z2 + d2 - z2) with d2 by ring. apply Rle_trans with (2 := Rmax_r _ _), Rmax_l.
   - simpl. rewrite !Rabs_Ropp, !Rabs_right by lra. rewrite (Rmax_left t 0), Rmax_left; lra.
 Qed.
+
+(** ** Theorem U for several classes *)
+
+Section Classes.
+Context {E : space} {C : Type} (eq_dec : forall a b : C, {a = b} + {a <> b}).
+Variables (h : C -> E -> R) (K : R) (A : R -> R) (k : E -> C) (o : E -> R).
+Implicit Types (x d : E) (c s : C).
+Hypothesis K_pos : 0 < K.
+Hypothesis differences : forall c c', lipschitz K (fun x => h c x - h c' x).
+Hypothesis A_odd : forall a, A (- a) = - A a.
+Hypothesis A_increases : forall a b, a <= b -> A a <= A b.
+
+(** The oracle's class [k] has a certified radius [o], 1-Lipschitz on each class's region. *)
+Hypothesis certified : forall x, constant_within k x (o x).
+Hypothesis o_pos : forall x, 0 <= o x.
+Hypothesis o_lipschitz : forall x d, k (x +' d) = k x -> Rabs (o (x +' d) - o x) <= norm d.
+
+(** The class of the oracle gets a bonus that grows with its certainty. *)
+Definition bonus c x : R := if eq_dec c (k x) then A (o x) else 0.
+Definition total_score c x : R := h c x + K * bonus c x.
+Definition certainty s x : R := if eq_dec s (k x) then o x else - o x.
+
+Lemma A_sign a : 0 <= a -> 0 <= A a.
+Proof.
+  intros pos. assert (at_0 : A 0 = 0) by (pose proof (A_odd 0) as odd; rewrite Ropp_0 in odd; lra).
+  rewrite <- at_0. now apply A_increases.
+Qed.
+
+(** What the bonus gives to [s] and not to [c] is at least [A] of the lowered certainty, or the
+bonus plays no part and that is not positive. *)
+Lemma bonus_falls s c x d t :
+  c <> s -> norm d <= t ->
+  A (certainty s x - t) <= bonus s (x +' d) - bonus c (x +' d) \/
+  (A (certainty s x - t) <= 0 /\ 0 <= bonus s (x +' d) - bonus c (x +' d)).
+Proof.
+  intros other short. pose proof (norm_pos E d) as long. pose proof (o_pos x) as pos.
+  pose proof (o_pos (x +' d)) as pos'. pose proof (A_sign _ pos') as gain.
+  assert (fall : forall a b, a + b <= t -> A (a - t) <= - A b).
+  { intros a b le. rewrite <- A_odd. apply A_increases. lra. }
+  unfold bonus, certainty. destruct (eq_dec (k (x +' d)) (k x)) as [keeps | moves].
+  - pose proof (o_lipschitz x d keeps) as near. apply abs_le in near. rewrite keeps.
+    destruct (eq_dec s (k x)) as [-> | not_s], (eq_dec c (k x)) as [-> | not_c]; try easy.
+    + left. rewrite Rminus_0_r. apply A_increases. lra.
+    + left. rewrite Rminus_0_l, <- A_odd. apply A_increases. lra.
+    + right. pose proof (fall (- o x) 0 ltac:(lra)). pose proof (A_sign 0 (Rle_refl 0)). lra.
+  - pose proof (radii_do_not_meet k o certified x d pos pos' moves) as apart.
+    pose proof (fall (o x) (o (x +' d)) ltac:(lra)) as loses.
+    pose proof (fall (- o x) (o (x +' d)) ltac:(lra)) as loses'.
+    destruct (eq_dec s (k x)), (eq_dec s (k (x +' d))), (eq_dec c (k (x +' d))); subst; try easy;
+      try (left; lra); right; lra.
+Qed.
+
+(** Theorem U for several classes: [s] wins at the distance [t] if its base margin, lowered by t,
+and the bonus of its certainty, lowered by t, are together positive. *)
+Theorem theorem_U_classes s x d t :
+  norm d <= t ->
+  (forall c, c <> s -> 0 < (h s x - h c x) / K - t + A (certainty s x - t)) ->
+  forall c, c <> s -> total_score c (x +' d) < total_score s (x +' d).
+Proof.
+  intros short wins c other. pose proof (wins c other) as margin.
+  apply Rmult_lt_compat_r with (1 := K_pos) in margin. rewrite Rmult_0_l in margin.
+  replace (((h s x - h c x) / K - t + A (certainty s x - t)) * K)
+    with (h s x - h c x - K * t + K * A (certainty s x - t)) in margin by (field; lra).
+  pose proof (differences s c x d) as moved. cbv beta in moved. apply abs_le in moved.
+  assert (K * norm d <= K * t) by nra. unfold total_score.
+  destruct (bonus_falls s c x d t other short) as [bound | [bound no_loss]].
+  - apply Rmult_le_compat_l with (r := K) in bound; [lra | lra].
+  - assert (K * A (certainty s x - t) <= 0) by nra.
+    assert (0 <= K * (bonus s (x +' d) - bonus c (x +' d))) by nra. lra.
+Qed.
+
+End Classes.
 
 (** ** The stairs *)
 

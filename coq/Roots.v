@@ -282,4 +282,21 @@ Proof.
     + rewrite <- is in H. lra.
 Qed.
 
+(** In disagreement it is between the root of Theorem 8 and sqrt 2 times that root. *)
+Theorem rho_minus_ratio r :
+  0 < r -> B * r + L * r² = m_minus -> r < rho_minus <= sqrt 2 * r.
+Proof.
+  intros r_pos root. assert (B_pos : 0 <= B) by (unfold B; nra).
+  assert (is : forall t, Psi_minus t = m_minus - B * t - L / 2 * t²)
+    by (intros; unfold Roots.Psi_minus, m_minus, B; ring).
+  pose proof (sqrt_sqrt 2 ltac:(lra)) as two. pose proof (sqrt_pos 2) as pos.
+  set (k := sqrt 2) in *. assert (k_large : 1 < k) by nra. split.
+  - apply rho_minus_exact; [lra |]. rewrite is. unfold Rsqr in *.
+    assert (0 < L * (r * r)) by (apply Rmult_lt_0_compat; nra). lra.
+  - apply Rnot_lt_le. intros less. apply rho_minus_exact in less; [| nra].
+    rewrite is in less. unfold Rsqr in *.
+    replace (k * r * (k * r)) with (2 * (r * r)) in less by (rewrite <- two; ring).
+    assert (B * r <= B * (k * r)) by (apply Rmult_le_compat_l; nra). lra.
+Qed.
+
 End Algebra.

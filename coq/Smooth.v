@@ -261,11 +261,15 @@ Qed.
 
 (** Theorem 8, for an open ball. *)
 Theorem theorem_8 references i x :
-  g_mu x <> 0 -> smooth_within grad L x p_infty ->
+  smooth_within grad L x p_infty ->
   nearest_oracle references yhat -> In i references -> snd i = yhat x ->
   constant_within f x (rmin (r_bdry x) (r_nghbr same references yhat i x)).
 Proof.
-  intros nonzero smooth oracle inside own d short. apply below_min in short as [bdry near].
+  intros smooth oracle inside own d short. apply below_min in short as [bdry near].
+  assert (nonzero : g_mu x <> 0).
+  { intros none. pose proof (r_bdry_root x (norm d) (norm_pos E d) bdry) as left.
+    rewrite none, Rabs_R0 in left. pose proof (norm_pos E d). pose proof (dual_pos (grad x)).
+    assert (0 <= B (G x) L alpha) by (unfold B; nra). unfold Rsqr in left. nra. }
   apply (theorem_E_prime references x nonzero smooth oracle d).
   apply (theorem_E_prime_above_8 references i); try assumption. apply norm_pos.
 Qed.
