@@ -45,7 +45,8 @@ def run(command: list[str], folder: Path) -> str:
     free = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     done = subprocess.run(command, cwd=folder, env=free, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+        told = done.stderr or done.stdout[-1000:]
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {told}")
     return done.stdout
 
 
