@@ -2,7 +2,7 @@
 
 From Coq Require Import Reals Lra List Psatz.
 From Coquelicot Require Import Coquelicot.
-From LBRS Require Import Space Radii Neighbours Linear Lipschitz Limits.
+From LBRS Require Import Space Radii Neighbours Roots Smooth Linear Lipschitz Limits.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -29,27 +29,32 @@ Qed.
 Definition tie_score : line -> R := g_mu (E := line) (at_ 1) 0 1 tie_to_minus.
 Definition tie_decision (z : line) : label := if Rlt_dec 0 (tie_score z) then Plus else Minus.
 
-(** Theorem 6 would be false for the closed ball: a step of exactly the radius leads to the tie of
-the oracle, and the decision changes. *)
-Theorem closed_ball_fails :
-  nearest_oracle two_points tie_to_minus /\ decides tie_score tie_decision /\
-  Rbar_le (norm (at_ (-3 / 5)))
-    (r_lin (E := line) (at_ 1) 0 1 tie_to_minus two_points (at_ 1, Plus) (at_ (3 / 5))) /\
+Lemma tie_score_values :
+  tie_score (at_ (3 / 5)) = 8 / 5 /\ tie_score (at_ (3 / 5) +' at_ (-3 / 5)) = - 1.
+Proof.
+  unfold tie_score, g_mu, g, tie_to_minus. simpl. split.
+  - destruct (Rle_dec (3 / 5) 0); [lra |]. simpl. rewrite Rabs_right; lra.
+  - destruct (Rle_dec _ 0); [| lra]. simpl. rewrite Rabs_right; lra.
+Qed.
+
+Lemma tie_decision_is : decides tie_score tie_decision.
+Proof.
+  intros z. unfold tie_decision. destruct (Rlt_dec 0 (tie_score z)); split; auto; lra.
+Qed.
+
+Lemma decision_at_the_tie :
   tie_decision (at_ (3 / 5)) = Plus /\ tie_decision (at_ (3 / 5) +' at_ (-3 / 5)) = Minus.
 Proof.
-  assert (here : tie_score (at_ (3 / 5)) = 8 / 5).
-  { unfold tie_score, g_mu, g, tie_to_minus. simpl. destruct (Rle_dec (3 / 5) 0); [lra |].
-    simpl. rewrite Rabs_right; lra. }
-  assert (there : tie_score (at_ (3 / 5) +' at_ (-3 / 5)) = - 1).
-  { unfold tie_score, g_mu, g, tie_to_minus. simpl. destruct (Rle_dec _ 0); [| lra].
-    simpl. rewrite Rabs_right; lra. }
-  split; [exact tie_to_minus_is_nearest |]. split.
-  { intros z. unfold tie_decision. destruct (Rlt_dec 0 (tie_score z)); split; auto; lra. }
-  split; [| unfold tie_decision; rewrite here, there;
-    destruct (Rlt_dec 0 (8 / 5)), (Rlt_dec 0 (-1)); split; reflexivity || lra].
-  apply Rbar_not_lt_le. intros smaller. assert (size : norm (at_ (-3 / 5)) = 3 / 5).
-  { simpl. rewrite Rabs_left, Rmax_left; lra. }
-  rewrite size in smaller. revert smaller. unfold r_lin. fold tie_score. rewrite here.
+  destruct tie_score_values as [here there]. unfold tie_decision. rewrite here, there.
+  destruct (Rlt_dec 0 (8 / 5)), (Rlt_dec 0 (-1)); split; reflexivity || lra.
+Qed.
+
+Lemma step_is : norm (at_ (-3 / 5)) = 3 / 5.
+Proof. simpl. rewrite Rabs_left, Rmax_left; lra. Qed.
+
+Lemma neighbour_term :
+  r_nghbr same two_points tie_to_minus (at_ 1, Plus) (at_ (3 / 5)) = Finite (3 / 5).
+Proof.
   unfold r_nghbr. replace (tie_to_minus (at_ (3 / 5))) with Plus
     by (unfold tie_to_minus; simpl; destruct (Rle_dec (3 / 5) 0); [lra | reflexivity]).
   replace (without_label same two_points Plus) with [(at_ (-1), Minus)] by reflexivity.
@@ -57,9 +62,52 @@ Proof.
   assert (bisects : @bisector line label (at_ 1, Plus) (at_ (-1), Minus) (at_ (3 / 5)) = 3 / 5).
   { unfold bisector, rho2. simpl. rewrite (Rabs_right (1 + -1 * -1)) by lra.
     destruct (Req_EM_T _ 0); [lra | field]. }
-  rewrite bisects. replace (@dual line (at_ 1)) with 1 by (simpl; rewrite Rabs_right; lra).
-  rewrite Rabs_right by lra. unfold rmin.
-  repeat destruct (Rbar_le_dec _ _); simpl; lra.
+  rewrite bisects. unfold rmin. destruct (Rbar_le_dec _ p_infty) as [| no]; [reflexivity |].
+  now contradiction no.
+Qed.
+
+(** Theorem 6 would be false for the closed ball: a step of exactly the radius leads to the tie of
+the oracle, and the decision changes. *)
+Theorem closed_ball_fails_6 :
+  nearest_oracle two_points tie_to_minus /\ decides tie_score tie_decision /\
+  Rbar_le (norm (at_ (-3 / 5)))
+    (r_lin (E := line) (at_ 1) 0 1 tie_to_minus two_points (at_ 1, Plus) (at_ (3 / 5))) /\
+  tie_decision (at_ (3 / 5) +' at_ (-3 / 5)) <> tie_decision (at_ (3 / 5)).
+Proof.
+  split; [exact tie_to_minus_is_nearest |]. split; [exact tie_decision_is |].
+  destruct decision_at_the_tie as [-> ->]. split; [| discriminate].
+  unfold r_lin. fold tie_score. rewrite neighbour_term, step_is, (proj1 tie_score_values).
+  replace (@dual line (at_ 1)) with 1 by (simpl; rewrite Rabs_right; lra).
+  rewrite Rabs_right by lra. unfold rmin. destruct (Rbar_le_dec _ _); simpl in *; lra.
+Qed.
+
+(** So would Theorem 8: the same score has a gradient that is 1-Lipschitz. *)
+Theorem closed_ball_fails_8 :
+  let g (z : line) := at_ 1 • z in
+  let grad (_ : line) := at_ 1 in
+  gradient g grad /\ smooth_within grad 1 (at_ (3 / 5)) p_infty /\
+  nearest_oracle two_points tie_to_minus /\
+  decides (Smooth.g_mu g grad 1 tie_to_minus) tie_decision /\
+  Rbar_le (norm (at_ (-3 / 5))) (rmin (r_bdry g grad 1 1 tie_to_minus (at_ (3 / 5)))
+    (r_nghbr same two_points tie_to_minus (at_ 1, Plus) (at_ (3 / 5)))) /\
+  tie_decision (at_ (3 / 5) +' at_ (-3 / 5)) <> tie_decision (at_ (3 / 5)).
+Proof.
+  intros g0 grad. assert (one : @dual line (at_ 1) = 1) by (simpl; rewrite Rabs_right; lra).
+  assert (score : forall z, Smooth.g_mu g0 grad 1 tie_to_minus z = tie_score z).
+  { intros z. unfold Smooth.g_mu, tie_score, g_mu, g, g0, grad. rewrite Rplus_0_r. reflexivity. }
+  split; [| split; [| split; [exact tie_to_minus_is_nearest | split; [| split]]]].
+  - intros z d. unfold g0, grad. apply is_derive_ext with (fun t => at_ 1 • z + t * (at_ 1 • d)).
+    { intros t. now rewrite dot_add, dot_scale. }
+    auto_derive; [easy | now rewrite Rmult_1_l].
+  - intros z z' _ _. unfold grad. rewrite sub_self, Rmult_1_l.
+    replace (dual zero) with 0 by (simpl; rewrite Rabs_R0; ring). apply norm_pos.
+  - intros z. rewrite score. apply tie_decision_is.
+  - rewrite neighbour_term, step_is. unfold r_bdry. rewrite score, (proj1 tie_score_values).
+    unfold Roots.B, grad. rewrite one, (Rabs_right (8 / 5)) by lra.
+    assert (16 / 5 <= sqrt ((1 + 1 * 1)² + 4 * 1 * (8 / 5)))
+      by (apply Roots.sqrt_above; unfold Rsqr; lra).
+    unfold rmin. destruct (Rbar_le_dec _ _); simpl in *; lra.
+  - destruct decision_at_the_tie as [-> ->]. discriminate.
 Qed.
 
 (** ** The misprint in the proof of Theorem 8 *)
