@@ -9,7 +9,7 @@ From LBRS Require Import Space Radii Neighbours Rounding Allowances.
 Open Scope R_scope.
 
 Definition SHARE : R := / 2 ^ 90.
-Definition overtaking (square d : R) : R := (8 * d + 2) * SHARE * square + 8 * d * TINY.
+Definition overtaking (square d : R) : R := (8 * d + 3) * SHARE * square + 8 * d * TINY.
 
 Lemma SHARE_small : 0 < SHARE /\ SHARE * 2 ^ 90 = 1.
 Proof.
@@ -23,7 +23,7 @@ Implicit Types x d w : E.
 
 (** [D] is the number of features. Norm and dual norm are close to the Euclidean length, as they
 are for l1, l2 and linf. *)
-Hypotheses (two : 2 <= D) (not_too_many : D <= 2 ^ 80).
+Hypotheses (one : 1 <= D) (not_too_many : D <= 2 ^ 80).
 Hypothesis equivalent :
   forall d w, length E d * length E w <= sqrt D * (norm d * dual w).
 
@@ -69,7 +69,7 @@ Qed.
 
 Lemma squares_there x d k j :
   2 * (norm d * dual (k -' j)) < rho2 x j - rho2 x k ->
-  rho2 (x +' d) j + rho2 (x +' d) k <= 6 * D * rho2 x j.
+  rho2 (x +' d) j + rho2 (x +' d) k <= 8 * D * rho2 x j.
 Proof.
   intros short. pose proof (step_length x d k j short) as step.
   pose proof (rho_moves x d j) as move_j. pose proof (rho_moves x d k) as move_k.
@@ -80,8 +80,8 @@ Proof.
   set (a := length E (x -' j)) in *. set (b := length E (x -' k)) in *.
   assert (0 <= norm d * dual (k -' j)) by nra. assert (order : b <= a) by nra.
   pose proof (sqrt_pos D) as root. pose proof (sqrt_sqrt D ltac:(lra)) as square.
-  set (r := sqrt D) in *. assert (half : 1 + 2 * r <= 2 * D) by nra.
-  assert (bound : forall c, 0 <= c -> c <= a + r * a -> c * c <= 3 * D * (a * a)).
+  set (r := sqrt D) in *. assert (half : 1 + 2 * r <= 3 * D) by nra.
+  assert (bound : forall c, 0 <= c -> c <= a + r * a -> c * c <= 4 * D * (a * a)).
   { intros c c_pos below. apply Rle_trans with ((a + r * a) * (a + r * a)); [nra |].
     replace ((a + r * a) * (a + r * a)) with ((1 + 2 * r + r * r) * (a * a)) by ring.
     apply Rmult_le_compat_r; nra. }
@@ -100,7 +100,7 @@ Proof.
   pose proof (difference_of_squares x d k j) as squares. pose proof (dot_ge (k -' j) d) as moved.
   pose proof (squares_there x d k j) as there.
   destruct SHARE_small as [share_pos share_is].
-  assert (few : (8 * D + 2) * SHARE <= 1 / 64).
+  assert (few : (8 * D + 3) * SHARE <= 1 / 64).
   { replace (2 ^ 90) with (2 ^ 80 * 1024) in share_is by (simpl; ring).
     assert (1 <= 2 ^ 80) by (simpl; lra).
     assert (D * SHARE <= 1 / 1024) by nra. nra. }
@@ -113,12 +113,10 @@ Proof.
   set (a := rho2 x j) in *. set (b := rho2 x k) in *. set (w := norm d * dual (k -' j)) in *.
   set (T := D * TINY) in *. set (S := SHARE) in *. replace (8 * D * TINY) with (8 * T) in short
     by (unfold T; ring).
-  set (c := (8 * D + 2) * S) in *. assert (c_pos : 0 <= c) by (unfold c; nra).
+  set (c := (8 * D + 3) * S) in *. assert (c_pos : 0 <= c) by (unfold c; nra).
   assert (aS : 0 <= a * S) by nra. assert (cT : 0 <= c * T <= T) by (split; nra).
-  assert (ca : 16 * (a * S) + (6 * D * a * S - 12 * (a * S)) <= c * a)
-    by (unfold c; replace ((8 * D + 2) * S * a) with ((8 * D + 2) * (a * S)) by ring; nra).
-  assert (cheap : 12 * (a * S) <= 6 * D * a * S)
-    by (replace (6 * D * a * S) with (6 * D * (a * S)) by ring; nra).
+  assert (aDS : 0 <= D * (a * S)) by nra.
+  assert (ca : c * a = 8 * (D * (a * S)) + 3 * (a * S)) by (unfold c; ring).
   assert (caS : 0 <= c * (a * S) <= a * S) by (split; nra).
   assert (cQ : c * ((1 - S) * a - T) <= c * Qj) by (apply Rmult_le_compat_l; lra).
   assert (order : b <= a).
@@ -127,8 +125,8 @@ Proof.
     assert ((1 - c) * Qj <= (1 - c) * ((1 + S) * a + T)) by (apply Rmult_le_compat_l; lra). lra. }
   assert (bS : S * b <= S * a) by (apply Rmult_le_compat_l; lra).
   assert (near : 2 * w < a - b) by lra. specialize (there near).
-  assert (S * (rho2 (x +' d) j + rho2 (x +' d) k) <= S * (6 * D * a))
-    by (apply Rmult_le_compat_l; lra).
+  assert (S * (rho2 (x +' d) j + rho2 (x +' d) k) <= 8 * (D * (a * S)))
+    by (replace (8 * (D * (a * S))) with (S * (8 * D * a)) by ring; apply Rmult_le_compat_l; lra).
   unfold w in *. lra.
 Qed.
 

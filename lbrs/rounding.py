@@ -34,13 +34,14 @@ def least(value: Tensor, share: float) -> Tensor:
     """The least v with |fl(v) - v| <= s (1 + |v|), any shape.
 
     Lemma. For v >= 0 fl(v) <= v + s (1 + v), so v >= (fl(v) - s)/(1 + s).
-    For v < 0 fl(v) <= v (1 - s) + s, so v >= (fl(v) - s)/(1 - s).
+    For v < 0 fl(v) <= v (1 - s) + s, so v >= (fl(v) - s)/(1 - s). Each operation is off
+    by u of its result, so 4 EPS of the quotient is enough.
 
     Parameters: `value` fl(v); `share` s < 1.
     """
     over = value - share
     low = torch.where(over >= 0, over / (1 + share), over / (1 - share))
-    return low - 4 * EPS * value.abs()
+    return low - 4 * EPS * low.abs()
 
 
 def general_score(
@@ -60,14 +61,15 @@ def general_score(
 
     So A > (s (1 + alpha G) + alpha s' (1 + G))/(1 - s') suffices. Since grad g is L-Lipschitz,
     G(z) <= G(x) + L reach. The rounded quotient |g|/G that is compared with alpha counts as an
-    error of G.
+    error of G, so s' is `slope_share` + CHOICE throughout.
 
     Parameters: `slope` (n,), at least G(x); `reach` (n,); `share` s and `slope_share` s' < 1.
     Returns (n,).
     """
     there = slope + L * reach
-    error = share * (1 + alpha * there) + alpha * (slope_share + CHOICE) * (1 + there)
-    error = error / (1 - slope_share) + 8 * EPS * alpha * there
+    loose = slope_share + CHOICE
+    error = share * (1 + alpha * there) + alpha * loose * (1 + there)
+    error = error / (1 - loose) + 8 * EPS * alpha * there
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
@@ -103,8 +105,9 @@ def affine_scores(sizes: Tensor, d: int) -> Tensor:
     """How far a computed w^T z + b is off at x and, but for what grows with ||z - x||, at z,
     together.
 
-    Lemma. In any order of summation each of the d products takes part in at most d + 1 roundings,
-    so the error at z is at most (1 + O(d u)) (d + 1) u (sum |w_i z_i| + |b|), and
+    Lemma, for d < 2^25 and norms that ignore the signs of coordinates, as all l_p do. In any order
+    of summation each of the d products takes part in at most d + 1 roundings, so the error at z is
+    at most (1 + O(d u)) (d + 1) u (sum |w_i z_i| + |b|), and
     sum |w_i z_i| <= sum |w_i x_i| + ||w||_* ||z - x||. Half an eps is for the computed sizes;
     underflow may cost 2^-1020 d besides. What grows is at most `affine_slope` ||w||_* ||z - x||.
 
@@ -187,11 +190,11 @@ def overtaking(square: Tensor, d: int) -> Tensor:
     2 t ||x_k - x_j||_* >= rho_j^2 - rho_k^2 - n with
     n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY. There rho(z, .) <= (1 + sqrt d) rho_j in
     each norm, as rho_j - rho_k <= ||x_j - x_k||_2; so n <= 8 d (SHARE rho_j^2 + TINY). The squared
-    distances at x, as of `squares`, are off by SHARE each.
+    distances at x, as of `squares`, are off by SHARE each; a third SHARE holds the second order.
 
     Parameters: `square` rho_j^2, as of `squares`; `d` features.
     """
-    return (8 * d + 2) * SHARE * square + 8 * d * TINY
+    return (8 * d + 3) * SHARE * square + 8 * d * TINY
 
 
 def of_combination(m: int) -> float:

@@ -192,9 +192,16 @@ FORMULAS = [
     ),
     Mutation(
         "the probability margin: tanh z for tanh z/2",
-        "ProbabilityMargin.value_and_gradient",
-        "(logit / 2).tanh(), gradient",
-        "logit.tanh(), gradient",
+        "Logistic.value",
+        "(u / 2).tanh()",
+        "u.tanh()",
+        "scores/test_base.py",
+    ),
+    Mutation(
+        "the probability margin: the crossing of the logit, not of its margin",
+        "ProbabilityMargin.linearize",
+        "logit.abs().sinh() / length",
+        "logit.abs() / length",
         "scores/test_base.py",
     ),
     Mutation(
@@ -397,9 +404,23 @@ ALLOWANCES = [
         "test_rounding.py::test_no_error_that_is_allowed_breaks_a_smooth_certificate[0.05]",
     ),
     Mutation(
+        "a score at x: without the quotient's own rounding of its errors",
+        "rounding.least",
+        "4 * EPS * low.abs()",
+        "4 * EPS * value.abs()",
+        "test_rounding.py::test_the_least_value_is_never_above_that_of_exact_arithmetic",
+    ),
+    Mutation(
+        "Theorem E': without the rounding of the choice beside the gradient's errors",
+        "general_score",
+        "slope_share + CHOICE",
+        "slope_share",
+        "test_rounding.py::test_the_allowance_in_the_ball_is_never_below_that_of_exact_arithmetic",
+    ),
+    Mutation(
         "Theorem E': without the gradient's errors in the ball",
         "general_score",
-        "alpha * (slope_share + CHOICE)",
+        "alpha * loose",
         "0",
         "test_rounding.py::test_errors_of_the_gradient_count_at_both_ends",
     ),
@@ -580,7 +601,7 @@ ALLOWANCES = [
     Mutation(
         "bisectors: exact labels in the ball",
         "rounding.overtaking",
-        "(8 * d + 2) * SHARE * square",
+        "(8 * d + 3) * SHARE * square",
         "0",
         "oracles/test_allowances.py::test_radii_need_the_allowance_of_squares_in_the_ball",
     ),

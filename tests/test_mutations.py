@@ -147,6 +147,12 @@ def test_a_wrong_formula_is_noticed(tmp_path, mutation):
     assert " failed" in result.stdout and " error" not in result.stdout.splitlines()[-1]
 
 
+def test_the_text_of_every_mutation_is_found():
+    for mutation in MUTATIONS:
+        inner, node = located(mutation.place)
+        mutated((ROOT / "lbrs" / inner).read_text(), node, mutation.old, mutation.new)
+
+
 def test_every_module_with_formulas_is_mutated():
     assert len({mutation.what for mutation in MUTATIONS}) == len(MUTATIONS)
     assert len(ALLOWANCES) >= 14

@@ -2,6 +2,7 @@
 missed where it is left out."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from lbrs import (
     NearestNeighborOracle,
     Score,
 )
-from lbrs.rounding import affine_scores, general_score, least, lipschitz_allowance, slopes
+from lbrs.rounding import CHOICE, affine_scores, general_score, least, lipschitz_allowance, slopes
 from lbrs.scores.base import Linearization, sign
 
 SHARES = [1e-10, 1e-4, 0.05, 0.5]
@@ -117,6 +118,23 @@ def test_allowances_grow_with_what_they_depend_on():
     assert all(changed > base for changed in more)
     assert lipschitz_allowance(2.0, 1.0, 0.1) > lipschitz_allowance(1.0, 1.0, 0.1) > 0.2
     assert affine_scores(slope, 5) > 6 * torch.finfo(torch.float64).eps
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
+def test_the_least_value_is_never_above_that_of_exact_arithmetic(value):
+    for share in torch.rand(300, generator=torch.Generator().manual_seed(0)).tolist():
+        over = Fraction(value) - Fraction(share)
+        exact = over / (1 + Fraction(share) if over >= 0 else 1 - Fraction(share))
+        low = least(torch.tensor(value, dtype=torch.float64), share)
+        assert Fraction(low.item()) <= exact
+
+
+@pytest.mark.parametrize("share", [*SHARES, 0.99])
+def test_the_allowance_in_the_ball_is_never_below_that_of_exact_arithmetic(share):
+    slope, s, loose = Fraction(10**6), Fraction(share), Fraction(share) + Fraction(CHOICE)
+    exact = (s * (1 + slope) + loose * (1 + slope)) / (1 - loose)
+    there, reach = torch.tensor([[1e6], [0.0]], dtype=torch.float64)
+    assert Fraction(general_score(there, reach, 1.0, 0.0, share, share).item()) >= exact
 
 
 @pytest.mark.parametrize("share", SHARES)

@@ -216,8 +216,10 @@ def environment(tmp_path):
 def set_up(place: Path) -> list[str]:
     """What `make setup` says in the folder `place`."""
     python = place.parents[1] / "python"
+    outer = {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}
+    alone = {name: value for name, value in os.environ.items() if name not in outer}
     done = subprocess.run(
-        ["make", "setup", f"PYTHON={python}"], cwd=place, capture_output=True, text=True
+        ["make", "setup", f"PYTHON={python}"], cwd=place, env=alone, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
