@@ -180,24 +180,27 @@ def build(
 ) -> None:
     """Execute what is missing or out of date, then build the website into _build/html."""
     from lbrs.experiments.runs import BookError
-    from lbrs.website import build as book
-    from lbrs.website import jobs
+    from lbrs.website.site import alone
 
     root, _ = _project()
     try:
-        stale = jobs.stale(root, profile and profile.value, seed)
-    except BookError as error:
+        with alone(root):
+            _build(root, profile and profile.value, seed, workers)
+    except (BookError, OSError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from None
-    if not _each(stale, workers):
+
+
+def _build(root: Path, profile: str | None, seed: int | None, workers: int | None) -> None:
+    """What `build` does while no other build works."""
+    from lbrs.website import build as book
+    from lbrs.website import jobs
+
+    if not _each(jobs.stale(root, profile, seed), workers):
         typer.echo("The website was not built.", err=True)
         raise typer.Exit(1)
     with _interruptible():
-        try:
-            typer.echo(book.render(root))
-        except BookError as error:
-            typer.echo(error, err=True)
-            raise typer.Exit(1) from None
+        typer.echo(book.render(root))
 
 
 def _project() -> "tuple[Path, dict[str, Run]]":

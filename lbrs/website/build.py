@@ -1,7 +1,6 @@
 """From executed notebooks to the website: the stage collects all pages, Jupyter Book renders it."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from lbrs.experiments.runs import BookError, load_runs
 from lbrs.website.jobs import STAGE, chapters, is_notebook, job_of
 from lbrs.website.kernel import surroundings
 from lbrs.website.notebooks import LOGS
+from lbrs.website.site import SITE, swap, workshop
 
 
 def stage(root: Path) -> Path:
@@ -65,13 +65,22 @@ def render(root: Path) -> Path:
     index page.
 
     Raises:
-        BookError: with the warnings, the whole log being in _build/logs/site.log; the site built
-            before then stays as it was.
+        BookError: with the warnings, the whole log being in _build/logs/site.log, or with what
+            could not be written; the site built before then stays as it was.
     """
-    workshop, site, log = root / "_build/.site", root / "_build/html", LOGS / "site.log"
-    shutil.rmtree(workshop, ignore_errors=True)
+    try:
+        with workshop(root / "_build/.site") as folder:
+            swap(_rendered(root, folder), root / SITE)
+    except OSError as error:
+        raise BookError(f"the website could not be written: {error}") from error
+    return root / SITE / "index.html"
+
+
+def _rendered(root: Path, folder: Path) -> Path:
+    """The pages that Jupyter Book makes of the stage, somewhere in `folder`."""
+    log, pages = LOGS / "site.log", folder / "_build/html"
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    places = ["build", str(stage(root)), "--path-output", str(workshop)]
+    places = ["build", str(stage(root)), "--path-output", str(folder)]
     with surroundings(root) as environment:
         done = subprocess.run(
             [*program, *places, "--all", "--warningiserror", "--nitpick", "--keep-going"],
@@ -84,16 +93,12 @@ def render(root: Path) -> Path:
             errors="replace",
         )
     write_text(root / log, done.stdout)
-    pages = workshop / "_build/html"
     if done.returncode or not (pages / "index.html").is_file():
         raise BookError(
             f"jupyter-book failed with exit status {done.returncode}; "
             f"the whole log is in {log}:\n{_gist(done.stdout)}"
         )
-    shutil.rmtree(site, ignore_errors=True)
-    os.replace(pages, site)
-    shutil.rmtree(workshop)
-    return site / "index.html"
+    return pages
 
 
 def _gist(log: str) -> str:
