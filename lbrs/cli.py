@@ -112,6 +112,7 @@ def sweep(
     device: Device = "auto",
 ) -> None:
     """Compute records for many seeds and parameters at once."""
+    from lbrs._files import absolute
     from lbrs.experiments import plan, records
     from lbrs.experiments import sweep as sweeping
 
@@ -124,12 +125,14 @@ def sweep(
             )
         asked = [known[name] for name in _known("run", runs, known)]
         chosen = plan.parse_choices(choices or [])
+        target = absolute(folder) if folder else records.records_folder(root)
         tasks = plan.plan(asked, profile.value, plan.parse_seeds(seeds), chosen, device)
     except ValueError as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
-    places = (folder or records.records_folder(root), root / "_build/sweep")
-    results = sweeping.sweep(tasks, *places, scheduler=scheduler, workers=workers)
+    results = sweeping.sweep(
+        tasks, target, root / "_build/sweep", scheduler=scheduler, workers=workers
+    )
     try:
         with _interruptible() as interrupted:
             good = _tell(results, tasks, interrupted)
@@ -212,7 +215,7 @@ def _project() -> "tuple[Path, dict[str, Run]]":
     try:
         root = find_project()
         return root, load_runs(root)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
 

@@ -298,7 +298,7 @@ def test_the_options_of_a_sweep_reach_it(project, swept):
         (3, "paper", "cpu"),
         (5, "paper", "cpu"),
     ]
-    assert places == (Path("there"), project / "_build/sweep") and options == {
+    assert places == (project / "there", project / "_build/sweep") and options == {
         "scheduler": None,
         "workers": 2,
     }

@@ -2,14 +2,8 @@
 
 No data set is part of this project; images come through torchvision."""
 
-import contextlib
 import hashlib
-import io
 import os
-import socket
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -21,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import integer, number
+from lbrs._files import data_folder, quiet_download, workplace
 
 DATASETS = ("mnist", "cifar10")
 """The data sets that are downloaded, by `lbrs fetch` or when first used."""
@@ -70,17 +65,6 @@ class BinaryTask:
         """SHA-256 of the test points' indices and labels, in order."""
         parts = (self.test_indices.to(torch.int64), self.test_y.to(torch.int64))
         return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
-
-
-def data_folder() -> Path:
-    """Where the images lie: the folder named by the environment variable LBRS_DATA, else a cache
-    folder of the user's."""
-    named = os.environ.get("LBRS_DATA")
-    if named:
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "lbrs"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lbrs"
 
 
 def spiral(
@@ -214,19 +198,19 @@ def fetch(dataset: str) -> Path:
         raise ValueError(
             f"dataset must be one of {', '.join(map(repr, DATASETS))}, got {dataset!r}"
         )
-    folder, files = data_folder(), _files(dataset)
+    folder, files = _folder(), _files(dataset)
     missing = _missing(dataset, folder)
     if not missing:
         return folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary, _quiet():
-            _dataset(dataset)(temporary, download=True)
+        for file in missing:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        with workplace(folder, ".fetch-") as temporary, quiet_download():
+            _dataset(dataset)(str(temporary), download=True)
             for file in missing:
-                if not _intact(Path(temporary) / file, files[file]):
+                if not _intact(temporary / file, files[file]):
                     raise RuntimeError(f"{file} was not downloaded intact")
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(Path(temporary) / file, folder / file)
+                os.replace(temporary / file, folder / file)
     except (RuntimeError, OSError, HTTPException, EOFError, ValueError) as error:
         last = (str(error).strip() or type(error).__name__).splitlines()[-1]
         reason = last.replace("<urlopen error", "").strip("<> ")
@@ -238,18 +222,44 @@ def fetch(dataset: str) -> Path:
     return folder
 
 
+def _folder() -> Path:
+    """The data folder; a DataError where there can be none."""
+    try:
+        return data_folder()
+    except ValueError as error:
+        raise DataError(
+            f"there is no data folder: {error}. Remedy: set LBRS_DATA to a folder of yours"
+        ) from error
+
+
 def _missing(dataset: str, folder: Path) -> list[str]:
-    """The files of `dataset` that are not in `folder`; a DataError if one is there but corrupt."""
-    missing = []
-    for file, md5 in _files(dataset).items():
-        if not (folder / file).is_file():
-            missing.append(file)
-        elif not _intact(folder / file, md5):
-            raise DataError(
-                f"{folder / file} is corrupt: its MD5 sum is not the published one. Remedy: "
-                f"delete it and run `lbrs fetch {dataset}`"
-            )
-    return missing
+    """The files of `dataset` that are not in `folder`; a DataError if one is there but cannot be
+    used."""
+    files = _files(dataset)
+    try:
+        return [file for file, md5 in files.items() if not _there(dataset, folder / file, md5)]
+    except OSError as error:
+        raise DataError(
+            f"{dataset} in {folder} cannot be read: {error}. Remedy: have it made readable "
+            "for this user, or set LBRS_DATA to another folder"
+        ) from error
+
+
+def _there(dataset: str, path: Path, md5: str) -> bool:
+    """Whether the file is there, as it was published."""
+    if path.is_dir():
+        raise DataError(
+            f"{path} is a folder in the place of a file. Remedy: move it away and run "
+            f"`lbrs fetch {dataset}`"
+        )
+    if not path.is_file():
+        return False
+    if not _intact(path, md5):
+        raise DataError(
+            f"{path} is corrupt: its MD5 sum is not the published one. Remedy: "
+            f"delete it and run `lbrs fetch {dataset}`"
+        )
+    return True
 
 
 def _files(dataset: str) -> dict[str, str]:
@@ -284,16 +294,3 @@ def _arrays(source: Any) -> _Source:
     x = np.asarray(source.data)
     images = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return images, np.asarray(source.targets)
-
-
-@contextlib.contextmanager
-def _quiet(timeout: float = 30.0) -> Iterator[None]:
-    """Without torchvision's own progress output, and with a limit on how long a silent connection
-    is waited for."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(timeout)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        socket.setdefaulttimeout(before)

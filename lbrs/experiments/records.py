@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lbrs._files import write_text
+from lbrs._files import absolute, write_text
 from lbrs.experiments.sources import check_home, sources_hash
 
 PROFILES = ("quick", "paper")
@@ -137,7 +137,7 @@ def records_folder(root: Path | None = None) -> Path:
     """Where new records go: the folder named by the environment variable LBRS_RECORDS, else
     _build/records of the project (at `root`, or around the current folder)."""
     named = os.environ.get("LBRS_RECORDS")
-    return Path(named) if named else (root or find_project()) / "_build" / "records"
+    return absolute(named) if named else (root or find_project()) / "_build" / "records"
 
 
 def all_published() -> list[Record]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lbrs._files import named_folders
 from lbrs.experiments.records import PROFILES
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Ending:
 
 def plain_environment() -> dict[str, str]:
     """The variables of this process without a user's configuration, for one that computes: one
-    thread, texts in UTF-8, modules from where this process has them."""
+    thread, texts in UTF-8, modules and folders where this process has them."""
     modules = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
     kept = {
         name: value
@@ -101,7 +102,7 @@ def plain_environment() -> dict[str, str]:
     given = {"PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
     if sys.flags.no_user_site:
         given["PYTHONNOUSERSITE"] = "1"
-    return kept | ONE_THREAD | given
+    return kept | named_folders() | ONE_THREAD | given
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """Tasks are balanced, disjoint and repeatable; data that is missing or damaged is refused with the
 remedy."""
 
+import errno
 import hashlib
 import shutil
+import sys
 from urllib.error import URLError
 
 import pytest
 import torch
 
+from lbrs import _files
 from lbrs.experiments import data
 
 
@@ -120,6 +123,37 @@ def test_a_corrupt_file_is_named_with_the_remedy_and_not_overwritten(small):
     assert victim.read_bytes() == b"damaged"
 
 
+def test_what_a_killed_download_left_is_removed_and_what_another_one_holds_is_not(small):
+    folder, files, monkeypatch = small
+    whole, seen = data._dataset("mnist"), []
+    for name in (".fetch-killed", ".fetch-held"):
+        (folder / name / "MNIST").mkdir(parents=True)
+
+    def look(root, download):
+        seen.extend(sorted(path.name for path in folder.glob(".fetch-*")))
+        whole(root, download)
+
+    monkeypatch.setattr(data, "_dataset", lambda name: look)
+    with _files._opened(folder / ".fetch-held") as locked:
+        data.fetch("mnist")
+    assert locked and len(seen) == 2 and ".fetch-killed" not in seen
+    assert [path.name for path in folder.glob(".fetch-*")] == [".fetch-held"]
+    assert all((folder / file).is_file() for file in files)
+
+
+def test_a_full_disk_leaves_nothing(small):
+    folder, _, monkeypatch = small
+
+    def full(root, download):
+        (data.Path(root) / "half").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(data, "_dataset", lambda name: full)
+    with pytest.raises(data.DataError, match=r"No space left on device.*Remedy"):
+        data.fetch("mnist")
+    assert [p for p in folder.rglob("*") if p.is_file() or ".fetch" in p.name] == []
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -184,7 +218,7 @@ def test_a_folder_that_cannot_be_made_is_a_data_error(tmp_path, monkeypatch):
 def test_the_default_folder_is_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("LBRS_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(data.sys, "platform", "linux")
+    monkeypatch.setattr(sys, "platform", "linux")
     assert data.data_folder() == tmp_path / "lbrs"
 
 
