@@ -149,15 +149,19 @@ def _tell(
     and why; returns whether none failed."""
     from tqdm import tqdm
 
+    from lbrs.experiments.stages import Screen
+
     ended: dict[str, list[Result]] = {"kept": [], "computed": [], "failed": []}
     with (
-        tqdm(total=len(tasks), unit="task", disable=None, file=sys.stderr) as bar,
+        tqdm(total=len(tasks), unit="task", disable=None, file=Screen(sys.stderr)) as bar,
         closing(results),
     ):
         for result in results:
             ended[result.state].append(result)
-            bar.write(f"{result.task.name}  {_line(result)}", file=sys.stdout)
+            bar.clear()
+            typer.echo(f"{result.task.name}  {result.ending}")
             bar.update()
+            bar.refresh()
             if interrupted():
                 raise KeyboardInterrupt
     kept, computed, failed = map(len, ended.values())
@@ -165,12 +169,6 @@ def _tell(
     for result in ended["failed"]:
         typer.echo(f"{result.task.name}  failed: {result.reason}", err=True)
     return not failed
-
-
-def _line(result: "Result") -> str:
-    if result.state == "computed":
-        return f"computed in {result.seconds:.0f} s"
-    return {"kept": "recorded already", "failed": "failed"}[result.state]
 
 
 @app.command()
@@ -233,28 +231,32 @@ def _known(kind: str, asked: list[str] | None, known: Iterable[str]) -> list[str
 def _each(jobs: "list[Job]", workers: int | None) -> bool:
     """Execute all, those after a failed one too, side by side, then tell the end of each in one
     line; returns whether none failed."""
+    from lbrs.experiments.runs import BookError
     from lbrs.website.workers import cores, together
 
     width = max((len(job.name) for job in jobs), default=0)
     attempts = {job.name: partial(_attempt, job) for job in jobs}
     ended: dict[str, tuple[str, bool]] = {}
+
+    def begin(name: str) -> None:
+        typer.echo(f"{name} ...", err=True)
+
     try:
         with _interruptible():
-            for name, end in together(attempts, workers or cores(), _begin):
+            for name, end in together(attempts, workers or cores(), begin):
                 ended[name] = end
+    except BookError as error:
+        typer.echo(error, err=True)
     finally:
         for name in attempts:
             if name in ended:
                 typer.echo(f"{name:{width}}  {ended[name][0]}")
-    return all(good for _, good in ended.values())
-
-
-def _begin(name: str) -> None:
-    typer.echo(f"{name} ...", err=True)
+    return len(ended) == len(jobs) and all(good for _, good in ended.values())
 
 
 def _attempt(job: "Job") -> tuple[str, bool]:
     """Execute a job: how it ended, and whether well."""
+    from lbrs.experiments.runs import reason
     from lbrs.website import notebooks
 
     start = time.perf_counter()
@@ -266,7 +268,7 @@ def _attempt(job: "Job") -> tuple[str, bool]:
         raise
     except Exception as error:
         typer.echo(error, err=True)
-        return f"failed: {(str(error).strip() or type(error).__name__).splitlines()[-1]}", False
+        return f"failed: {reason(error)}", False
     if ending is not None and not ending.rerun:
         return f"taken from the published record: {' '.join(ending.reason.split())}", True
     done = "executed" if ending is None else "re-run"

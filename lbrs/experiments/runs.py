@@ -40,6 +40,18 @@ class BookError(RuntimeError):
     why."""
 
 
+def first_line(text: str) -> str:
+    """The first line of an error's text that holds a word: what follows is advice."""
+    return next((line.strip() for line in text.splitlines() if re.search(r"\w", line)), "")
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, in one line."""
+    text = str(error).strip()
+    last = text.rpartition("\n")[2] if isinstance(error, BookError) else first_line(text)
+    return last or type(error).__name__
+
+
 @dataclass(frozen=True)
 class Run:
     """One entry of notebooks/runs.yml.

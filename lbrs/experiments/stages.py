@@ -8,8 +8,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,68 @@ def pick_device(device: str) -> torch.device:
     raise ValueError(f"device must be 'auto', 'cpu' or, where there is one, 'cuda', got {device!r}")
 
 
+class Screen:
+    """A terminal to draw on, or none: what it does not take is not shown, and nothing fails."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self.file = file
+
+    def write(self, text: str) -> int:
+        """Show `text` if that is possible."""
+        if self.file:
+            with suppress(OSError, ValueError):
+                self.file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Show at once what was written."""
+        if self.file:
+            with suppress(OSError, ValueError):
+                self.file.flush()
+
+    def isatty(self) -> bool:
+        """Whether somebody looks on."""
+        with suppress(ValueError):
+            return self.file is not None and self.file.isatty()
+        return False
+
+    def fileno(self) -> int:
+        """By which the width of the terminal is asked for; an OSError where there is none."""
+        if self.file is None:
+            raise OSError("no terminal")
+        return self.file.fileno()
+
+    @property
+    def encoding(self) -> str:
+        """In which the terminal takes its letters."""
+        return getattr(self.file, "encoding", None) or "ascii"
+
+
+@contextmanager
+def _opened(terminal: str) -> Iterator[TextIO | None]:
+    """The terminal, which is neither made nor waited for; None where it cannot be had."""
+    try:
+        handle = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        yield None
+        return
+    file = os.fdopen(handle, "w")
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A stage as it was kept; None where it was not, or not whole."""
+    try:
+        kept = torch.load(path, weights_only=True)
+        return {"value": kept["value"], "seconds": float(kept["seconds"])}
+    except Exception:  # of a torn file, anything
+        return None
+
+
 class Stages:
     """The stages of one computation, each kept in a file until `clear`, so that a stopped run
     continues.
@@ -52,11 +115,12 @@ class Stages:
         self._seconds: dict[str, float] = {}
 
     def __call__(self, name: str, compute: Callable[[], Value]) -> Value:
-        """The value of stage `name`: read if it was finished before, else computed and kept."""
+        """The value of stage `name`: read if it was finished before, else computed and kept.
+
+        A file that is not whole is computed again."""
         path = self.folder / f"{name}.pt"
-        if path.is_file():
-            kept = torch.load(path, weights_only=True)
-        else:
+        kept = _read(path)
+        if kept is None:
             start = time.perf_counter()
             value = compute()
             kept = {"value": value, "seconds": time.perf_counter() - start}
@@ -81,11 +145,10 @@ class Stages:
         from tqdm import tqdm
 
         terminal = os.environ.get("LBRS_PROGRESS")
-        if not terminal:
-            yield from tqdm(items, desc=self.title, file=sys.stderr, disable=None)
-            return
-        with open(terminal, "w") as file:
-            yield from tqdm(items, desc=self.title, file=file)
+        with ExitStack() as stack:
+            file = stack.enter_context(_opened(terminal)) if terminal else sys.stderr
+            shown = False if terminal else None
+            yield from tqdm(items, desc=self.title, file=Screen(file), disable=shown)
 
     def clear(self) -> None:
         """Forget these stages, and those that other code or other choices left under the same

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lbrs._files import write_text
 from lbrs.experiments.plan import Task
 from lbrs.experiments.records import Record, record_name, recorded, versions
-from lbrs.experiments.runs import plain_environment, replaced_environment
+from lbrs.experiments.runs import first_line, plain_environment, replaced_environment
 from lbrs.experiments.sources import HOME, sources_hash
 from lbrs.experiments.table import kind_of
 
@@ -39,6 +39,13 @@ class Result:
     state: str
     reason: str = ""
     seconds: float = 0.0
+
+    @property
+    def ending(self) -> str:
+        """How the task ended, in words."""
+        if self.state == "computed":
+            return f"computed in {self.seconds:.0f} s"
+        return {"kept": "recorded already", "failed": "failed"}[self.state]
 
 
 def origin() -> dict[str, str]:
@@ -176,7 +183,7 @@ def _check(record: Record, task: Task) -> None:
 
 def _reason(error: Exception, log: Path) -> str:
     """Why a task failed, in a line; the whole error goes into `log` unless lbrs raised it."""
-    text = (str(error).strip() or "no reason given").splitlines()[-1]
+    text = first_line(str(error)) or "no reason given"
     if type(error).__module__.startswith("lbrs."):
         return text
     write_text(log, "".join(traceback.format_exception(error)))
@@ -204,7 +211,7 @@ def _client(scheduler: str | None, workers: int | None, tasks: int) -> "Iterator
         try:
             client = stack.enter_context(Client(scheduler, timeout="30s", set_as_default=False))
         except (OSError, ValueError) as error:
-            why = str(error).splitlines()[-1]
+            why = first_line(str(error)) or type(error).__name__
             raise SweepError(f"no Dask scheduler can be reached at {scheduler}: {why}") from error
         yield client
 

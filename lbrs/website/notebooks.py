@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lbrs._files import write_text
-from lbrs.experiments.runs import RESERVED, BookError, Ending, check_parameters, outcome_of
+from lbrs.experiments.runs import (
+    RESERVED,
+    BookError,
+    Ending,
+    check_parameters,
+    first_line,
+    outcome_of,
+)
 from lbrs.website import kernel
 from lbrs.website.jobs import Job
 
@@ -100,15 +107,18 @@ def _remove_first(notebook: "NotebookNode") -> None:
 
 def _failure(job: Job, error: Exception) -> BookError:
     """What failed, where the whole error is, and, in the last line, why."""
+    from nbclient.exceptions import DeadKernelError
+
     log = LOGS / f"{job.name.replace('/', '-')}.log"
     whole = "".join(traceback.format_exception(error))
     write_text(job.root / log, re.sub(r"\x1b\[[0-9;]*m", "", whole))
     if isinstance(error, TimeoutError):
         why = f"a cell took longer than {job.timeout} s and was stopped"
-    elif hasattr(error, "ename"):
-        why = f"{error.ename}: {getattr(error, 'evalue', '')}".strip().splitlines()[-1]
+    elif isinstance(error, DeadKernelError):
+        why = "its kernel was killed; was there enough memory?"
     else:
-        why = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+        name = getattr(error, "ename", type(error).__name__)
+        why = f"{name}: {first_line(str(getattr(error, 'evalue', error)))}"
     return BookError(f"{job.place} failed; the whole error is in {log}\n{why}")
 
 

@@ -5,9 +5,12 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 from types import FrameType
 from typing import TypeVar
+
+from lbrs.experiments.runs import BookError
 
 Value = TypeVar("Value")
 
@@ -27,6 +30,9 @@ def together(
 
     One worker is this very process. Several are given their jobs one by one, so that nothing begins
     after Ctrl-C, which is passed on to them; they end what they do, with all they started.
+
+    Raises:
+        BookError: if a worker was killed.
     """
     if min(workers, len(jobs)) <= 1:
         for name, job in jobs.items():
@@ -44,7 +50,13 @@ def together(
                     begin(name)
                     begun[pool.submit(_heed, job)] = name
                 for future in wait(begun, return_when=FIRST_COMPLETED).done:
-                    yield begun.pop(future), future.result()
+                    value = future.result()
+                    yield begun.pop(future), value
+        except BrokenProcessPool as error:
+            names = ", ".join(sorted(begun.values()))
+            raise BookError(
+                f"a process was killed, during {names}; was there enough memory?"
+            ) from error
         except BaseException:
             for child in active_children():
                 os.kill(child.pid or 0, signal.SIGINT)

@@ -2,6 +2,11 @@
 and its limits are what they must be."""
 
 import dataclasses
+import errno
+import io
+import os
+import pty
+import sys
 
 import numpy as np
 import pytest
@@ -205,3 +210,69 @@ def test_generators_differ_by_purpose_and_repeat():
         for names in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))
     ]
     assert draws[0] == draws[1] and len({tuple(d) for d in draws}) == 3
+
+
+@pytest.mark.parametrize("torn", ["empty", "half", "zeros", "text", "another"])
+def test_a_stage_that_is_not_whole_is_computed_again(tmp_path, torn):
+    Stages(tmp_path, ["a"])("x", lambda: [1, 2, 3])
+    (path,) = tmp_path.rglob("x.pt")
+    whole = path.read_bytes()
+    if torn == "another":
+        torch.save({"values": 1}, path)
+    else:
+        half = whole[: len(whole) // 2]
+        path.write_bytes({"empty": b"", "half": half, "zeros": bytes(99), "text": b"x\n"}[torn])
+    assert Stages(tmp_path, ["a"])("x", lambda: [4]) == [4]
+    assert Stages(tmp_path, ["a"])("x", lambda: pytest.fail("computed again")) == [4]
+
+
+@pytest.mark.parametrize("terminal", ["absent", "folder", "fifo", "full", "/dev/full", "/dev/null"])
+def test_a_progress_bar_never_fails_anything(tmp_path, monkeypatch, terminal):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setenv("LBRS_PROGRESS", str(tmp_path / terminal))
+    assert list(Stages(tmp_path, ["a"]).progress(range(3))) == [0, 1, 2]
+    assert not (tmp_path / "absent").exists()
+
+
+class Broken(io.StringIO):
+    """A terminal that went away."""
+
+    def write(self, text):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def flush(self):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [None, Broken(), io.StringIO()], ids=["none", "gone", "plain"])
+def test_a_bar_on_standard_error_never_fails_anything(tmp_path, monkeypatch, stream):
+    monkeypatch.delenv("LBRS_PROGRESS", raising=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert list(Stages(tmp_path, ["a"]).progress(range(3))) == [0, 1, 2]
+
+
+def test_a_bar_is_drawn_on_the_terminal_that_is_named(tmp_path, monkeypatch):
+    reader, writer = pty.openpty()
+    monkeypatch.setenv("LBRS_PROGRESS", os.ttyname(writer))
+    assert list(Stages(tmp_path, ["a"], "bar").progress(range(3))) == [0, 1, 2]
+    assert b"3/3" in os.read(reader, 10_000)
+    os.close(writer)
+    os.close(reader)
+
+
+def test_an_error_within_a_bar_is_not_lost(tmp_path, monkeypatch):
+    monkeypatch.setenv("LBRS_PROGRESS", "/dev/null")
+    with pytest.raises(OSError, match="of the work"):
+        for _ in Stages(tmp_path, ["a"]).progress(range(3)):
+            raise OSError("of the work")
+    with pytest.raises(OSError, match="of the items"):
+        list(Stages(tmp_path, ["a"]).progress(_failing()))
+
+
+def _failing():
+    yield 1
+    raise OSError("of the items")

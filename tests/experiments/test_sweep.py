@@ -515,3 +515,20 @@ def test_a_task_is_plain_data_and_the_examples_run(tasks):
 def test_runs_of_other_profiles_are_refused():
     with pytest.raises(ValueError, match="profile must be one of quick, paper, got 'fast'"):
         plan([Run("spiral", "spiral.md", {}, {"quick": {}, "paper": {}})], "fast", [0])
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            RuntimeError("CUDA error: out of memory\nCompile with it to enable advice."),
+            "CUDA error",
+        ),
+        (RuntimeError("\n----\nthe reason\nadvice"), "RuntimeError: the reason"),
+        (KeyError(), "KeyError: no reason given"),
+        (SweepError("of lbrs\nadvice"), "of lbrs"),
+    ],
+)
+def test_a_reason_is_the_error_and_not_its_last_line(tasks, tmp_path, error, told):
+    reason = sweep._reason(error, tmp_path / "log")
+    assert told in reason and "advice" not in reason and len(reason.splitlines()) == 1

@@ -314,9 +314,9 @@ def test_a_run_that_showed_the_published_record_is_asked_for_again(project):
     ("notebook", "error", "why"),
     [
         (
-            text(last='print(points)\nraise RuntimeError("first\\nthe reason")'),
+            text(last='print(points)\nraise RuntimeError("\\n---\\nthe reason\\nadvice")'),
             BookError,
-            "the reason",
+            "RuntimeError: the reason",
         ),
         (
             text(state='state = {"run": run, "rerun": True, "reason": ""}'),
@@ -327,6 +327,11 @@ def test_a_run_that_showed_the_published_record_is_asked_for_again(project):
             text(state=STATE.replace('"run": run', '"run": run and "huge"')),
             BookError,
             "tells the outcome of run 'huge', but it was executed as 'tiny'",
+        ),
+        (
+            text(last="import os\nprint(points)\nos.kill(os.getpid(), 9)"),
+            BookError,
+            "its kernel was killed; was there enough memory?",
         ),
         (
             text(last="import time\nprint(points)\ntime.sleep(60)"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lbrs.experiments.runs import BookError
 from lbrs.website.workers import cores, together
 
 PATIENCE = 120
@@ -110,3 +111,9 @@ def test_ctrl_c_ends_all_workers_and_their_kernels(project: Path, to: str):
     until(lambda: all(ended(pid) for pid in (*kernels, *(worker.pid for worker in workers))))
     assert not (project / "third.pid").exists()
     assert not list(project.rglob("*.ipynb"))
+
+
+def test_a_killed_worker_is_named_with_a_hint():
+    jobs = {"idle": partial(os.kill, 0, 0), "big": os.abort}
+    with pytest.raises(BookError, match=r"a process was killed, during .*big.*enough memory\?"):
+        list(together(jobs, 2, lambda name: None))
