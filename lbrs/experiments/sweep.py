@@ -1,9 +1,10 @@
 """Many runs, seeds and parameters at once, as tasks of a Dask cluster, each with its own record."""
 
-import getpass
+import os
 import shutil
 import signal
 import tempfile
+import time
 import traceback
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +20,19 @@ from lbrs.experiments.sources import HOME, sources_hash
 from lbrs.experiments.table import kind_of
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, as_completed
 
 ENVIRONMENT = {"LBRS_PROGRESS": "/dev/null"}
 """What the workers of a local cluster are given beside the environment of all that computes: no
 progress bars over that of the command."""
+
+
+PATIENCE = 6.0
+"""Seconds that workers are waited for."""
+
+INSTALL = "install there what the command uses"
+ORIGIN = "__import__('lbrs.experiments.sweep', fromlist=['origin']).origin()"
+"""What a worker is asked, without anything of lbrs in the question."""
 
 
 class SweepError(RuntimeError):
@@ -78,7 +87,7 @@ def is_recorded(task: Task, folder: Path) -> bool:
 def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:
     """What a worker does: the record of `task`, as `lbrs run` computes it.
 
-    Finished stages are kept below `scratch`, where the worker has such a folder, else below its
+    Finished stages are kept below `scratch`, where the worker may write there, else below its
     temporary folder, until the task is done: a task that was stopped continues there.
 
     Raises:
@@ -87,10 +96,10 @@ def compute(task: Task, expected: dict[str, str], scratch: str) -> Record:
     from lbrs.experiments import running
 
     if different := _differences(origin(), expected):
-        raise SweepError(f"the worker has {different}: install there what the command uses")
+        raise SweepError(f"the worker has {different}: {INSTALL}")
     place = Path(scratch)
-    if not place.is_dir():
-        place = Path(tempfile.gettempdir()) / f"lbrs-sweep-{getpass.getuser()}"
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        place = Path(tempfile.gettempdir()) / f"lbrs-sweep-{os.getuid()}"
     place = place / task.name
     record = running.run(
         task.config,
@@ -128,7 +137,8 @@ def sweep(
         workers: its number of processes, one for each core by default.
 
     Raises:
-        SweepError: if Dask is not installed or the scheduler does not answer.
+        SweepError: if Dask is not installed, the scheduler does not answer or has no worker, or a
+            worker has another lbrs.
 
     Example::
 
@@ -148,9 +158,55 @@ def sweep(
         from distributed import as_completed
 
         expected, place = origin(), str(Path(scratch).resolve())
+        if scheduler:
+            _check_workers(client, expected)
         futures = {client.submit(compute, task, expected, place, pure=False): task for task in todo}
-        for future in as_completed(list(futures), loop=client.loop):
+        ended = as_completed(list(futures), loop=client.loop)
+        for future in _watched(ended, client) if scheduler else ended:
             yield _finish(future, futures.pop(future), Path(folder), Path(scratch))
+
+
+def _await_worker(client: "Client") -> None:
+    """Return as soon as there is a worker; a SweepError if none comes soon."""
+    address = client.scheduler_info()["address"]
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise SweepError(
+            f"the scheduler at {address} has no worker: start some, where this lbrs is installed, "
+            f"with `dask worker {address}`"
+        ) from error
+
+
+def _check_workers(client: "Client", expected: dict[str, str]) -> None:
+    """Refuse workers without lbrs, and those of another origin, before they are given work; one
+    that is too busy to answer says so itself with its first task."""
+    _await_worker(client)
+    try:
+        answers = client.run(eval, ORIGIN, on_error="return", callback_timeout=PATIENCE)
+    except TimeoutError:
+        return
+    for worker, found in answers.items():
+        why = (
+            _differences(found, expected)
+            if isinstance(found, dict)
+            else (f"no lbrs that runs: {type(found).__name__}: {first_line(str(found))}")
+        )
+        if why:
+            raise SweepError(f"the worker at {worker} has {why}: {INSTALL}")
+
+
+def _watched(ended: "as_completed", client: "Client") -> "Iterator[Future[Record]]":
+    """The futures as they end; a SweepError if all workers are gone meanwhile."""
+    looked = time.monotonic()
+    while not ended.is_empty():
+        if ended.has_ready():
+            yield next(ended)
+        elif time.monotonic() - looked < PATIENCE / 2:
+            time.sleep(0.05)
+        else:
+            _await_worker(client)
+            looked = time.monotonic()
 
 
 def _finish(future: "Future[Record]", task: Task, folder: Path, scratch: Path) -> Result:

@@ -532,3 +532,69 @@ def test_runs_of_other_profiles_are_refused():
 def test_a_reason_is_the_error_and_not_its_last_line(tasks, tmp_path, error, told):
     reason = sweep._reason(error, tmp_path / "log")
     assert told in reason and "advice" not in reason and len(reason.splitlines()) == 1
+
+
+@pytest.fixture
+def scheduler():
+    """The cluster of a scheduler and its thread-workers, none at first."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        yield cluster
+
+
+def swept_at(cluster, tasks, folder) -> list[Result]:
+    address = cluster.scheduler_address
+    return list(sweep.sweep(tasks, folder / "records", folder / "scratch", scheduler=address))
+
+
+def test_a_scheduler_without_workers_is_told_soon(tasks, tmp_path, scheduler, monkeypatch):
+    assert sweep.PATIENCE < 10
+    monkeypatch.setattr(sweep, "PATIENCE", 0.2)
+    with pytest.raises(SweepError, match=r"has no worker: start some.*`dask worker "):
+        swept_at(scheduler, tasks, tmp_path)
+
+
+def test_workers_that_all_go_away_are_told(tasks, tmp_path, scheduler, monkeypatch):
+    monkeypatch.setattr(sweep, "PATIENCE", 0.2)
+    monkeypatch.setattr(sweep, "_check_workers", lambda client, expected: None)
+    with pytest.raises(SweepError, match="has no worker"):
+        swept_at(scheduler, tasks, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("__import__('no_such_lbrs')", r"no lbrs that runs: ModuleNotFoundError: No module named"),
+        ("{'lbrs': '0.0'}", r"lbrs 0\.0 instead of "),
+    ],
+)
+def test_workers_with_another_lbrs_or_none_are_refused(
+    tasks, tmp_path, scheduler, monkeypatch, answer, told
+):
+    scheduler.scale(1)
+    monkeypatch.setattr(sweep, "ORIGIN", answer)
+    with pytest.raises(SweepError, match=told + r".*: install there what the command uses"):
+        swept_at(scheduler, tasks, tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_workers_with_this_lbrs_compute(tasks, undisturbed, tmp_path, scheduler):
+    scheduler.scale(1)
+    assert [result.state for result in swept_at(scheduler, tasks[:1], tmp_path)] == ["computed"]
+    found = contents(tmp_path / "records")
+    assert found == {name: undisturbed[name] for name in found} and found
+
+
+def test_a_worker_without_a_name_and_a_place_to_write_computes(tasks, tmp_path, monkeypatch):
+    def nobody(*asked):
+        raise KeyError("no such user")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(sweep.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    record = sweep.compute(tasks[0], sweep.origin(), str(tmp_path / "scratch"))
+    assert record.name == "spiral-quick-0.json"
+    assert not (tmp_path / "scratch").exists()
