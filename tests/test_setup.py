@@ -70,7 +70,9 @@ def test_conda_and_pip_set_up_the_same():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["name"] == PROJECT["name"]
     python, pip, by_pip = environment["dependencies"]
-    assert python == f"python{PROJECT['requires-python']}"
+    # Binder's repo2docker reads a version only where it stands like this.
+    assert re.fullmatch(r"python=3\.\d+", python)
+    assert python == f"python{PROJECT['requires-python'].replace('>=', '=')}"
     assert pip == "pip"
     constraint, editable = by_pip["pip"]
     assert constraint == "--constraint constraints.txt"

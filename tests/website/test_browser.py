@@ -316,3 +316,18 @@ def test_the_slider_changes_the_picture(opened):
     assert shown() == first
     assert not complaints
     page.close()
+
+
+def test_what_is_folded_is_printed(browser):
+    """On any page: with the style of the book alone."""
+    style = (SITE.parents[1] / "book/_static/lbrs.css").read_text(encoding="utf-8")
+    folded = "<details><summary>Table</summary><table><tr><td>0.5</td></tr></table></details>"
+    page = browser.new_page()
+    page.set_content(f"<style>{style}</style><article class='bd-article'>{folded}</article>")
+    shown = "() => document.querySelector('td').checkVisibility({contentVisibilityAuto: true})"
+    tall = "() => document.querySelector('details').getBoundingClientRect().height"
+    closed = page.evaluate(tall)
+    assert not page.evaluate(shown)
+    page.emulate_media(media="print")
+    assert page.evaluate(shown) and page.evaluate(tall) > closed
+    page.close()
