@@ -1,8 +1,10 @@
 """Exact radii of a locally biased linear score (Theorem C): the distance to the nearest change of
 the prediction, with a witness."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -108,18 +110,29 @@ def exact_radii(
     if not score.weight.any() and score.bias == 0:
         return ExactRadii(radius, points.clone(), prediction)
     witness = torch.full_like(points, torch.nan)
+    trails = []
     for i, s in enumerate(prediction.tolist()):
-        try:
+        with _named(i):
             search = Search(View(problem, i, float(s)))
             safe, cells = search.nearest()
             radius[i] = safe * problem.scale
-            candidates = (z * problem.scale for z in search.inside(cells))
-            witness[i] = _witness(candidates, witness[i], predict, s)
-        except (ArithmeticError, RuntimeError) as error:
-            raise ArithmeticError(
-                f"the exact radius of point {i} of x could not be verified: {error}"
-            ) from error
+            trails.append(map(partial(_point, witness[i], problem.scale), search.inside(cells)))
+            witness[i] = next(trails[i], witness[i])
+    for i in _without_change(witness, prediction, predict):
+        with _named(i):
+            witness[i] = _witness(trails[i], witness[i], predict, prediction[i].item())
     return ExactRadii(radius, witness, prediction)
+
+
+@contextmanager
+def _named(i: int) -> Iterator[None]:
+    """Whatever goes wrong is said of point i."""
+    try:
+        yield
+    except (ArithmeticError, RuntimeError) as error:
+        raise ArithmeticError(
+            f"the exact radius of point {i} of x could not be verified: {error}"
+        ) from error
 
 
 def _checked(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, norm: Norm) -> float:
@@ -137,15 +150,28 @@ def _checked(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, no
     return alpha
 
 
+def _point(like: Tensor, scale: float, z: Array) -> Tensor:
+    """The point `z` (d,), in units of `scale`, shaped as `like`."""
+    return torch.from_numpy(z * scale).reshape(like.shape).to(like)
+
+
+def _without_change(
+    witness: Tensor, prediction: Tensor, predict: Callable[[Tensor], Tensor]
+) -> list[int]:
+    """At which of the witnesses the prediction is that at the point; none is asked for where there
+    is no witness, or where squares would overflow."""
+    rows = (witness.flatten(1).abs().amax(1) <= 1e150).nonzero().flatten()
+    return rows[predict(witness[rows]) == prediction[rows]].tolist() if len(rows) else []
+
+
 def _witness(
-    candidates: Iterable[Array], start: Tensor, predict: Callable[[Tensor], Tensor], s: int
+    candidates: Iterator[Tensor], start: Tensor, predict: Callable[[Tensor], Tensor], s: float
 ) -> Tensor:
     """The first of the candidates where the prediction is not s, or the last of them, or `start`.
 
     Where squares would overflow no prediction is asked for."""
     point = start
-    for z in candidates:
-        point = torch.from_numpy(z).reshape(start.shape).to(start)
-        if abs(z).max() > 1e150 or predict(point[None]).item() != s:
+    for point in candidates:
+        if point.abs().max() > 1e150 or predict(point[None]).item() != s:
             break
     return point

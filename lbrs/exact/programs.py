@@ -66,6 +66,9 @@ def _all_at_once(p: float, size: Array, cap: Array, c: float) -> Array:
     """l2, linf: all coordinates grow as t times their rates, up to their caps, until c is reached:
     at the first t for which those that are not yet full give what is left."""
     rate = np.ones_like(size) if p == math.inf else size
+    if np.isinf(cap).all():
+        whole: Array = c / np.cumsum((size * rate)[::-1])[-1] * rate
+        return whole
     full = cap / rate
     order = np.argsort(full, kind="stable")
     left = c - np.r_[0.0, np.cumsum((size * cap)[order])[:-1]]

@@ -120,6 +120,11 @@ class View:
         return self.problem.norm
 
     @cached_property
+    def dual(self) -> float:
+        """The exponent of the dual norm."""
+        return self.norm.dual.p
+
+    @cached_property
     def V(self) -> Array:
         """x_j - x, (m, d)."""
         return self.problem.points - self.x
@@ -178,14 +183,14 @@ class View:
 
     def gaps(self, j: int | Places, k: int | Places) -> Array:
         """||x_j - x_k||_* for each of j or of k."""
-        return lengths(self.problem.points[j] - self.problem.points[k], self.norm.dual.p)
+        return lengths(self.problem.points[j] - self.problem.points[k], self.dual)
 
     def bisectors(self, j: int, k: Places) -> tuple[Array, Array]:
         """Rows u (., d), of dual norm 1, and sides h for each of k: u^T d >= h where x + d is at
         least as near to x_j as to x_k. The sides are rounded down."""
         points, V = self.problem.points, self.V
         u = points[j] - points[k]
-        u /= lengths(u, self.norm.dual.p)[:, None]
+        u /= lengths(u, self.dual)[:, None]
         size = (abs(u) * (abs(V[j]) + abs(V[k]))).sum(1)
         side = (u * (V[j] + V[k])).sum(1)
         return u, (side - of_row(len(self.x)) * size) / 2

@@ -110,9 +110,22 @@ class Search:
         far = half - view.V[group] @ view.foot(y)
         return map(Candidate, np.maximum(bound, c), far, repeat(y), group)
 
-    def cell(self, y: float, j: int, cutoff: float, push: float = 0.0) -> Cell:
-        """P_{y,j} with all rows tightened by `push`: violated bisectors are added until there are
-        none, or until the distance is beyond the cutoff."""
+    def cell(self, y: float, j: int, cutoff: float) -> Cell:
+        """P_{y,j}, solved until no bisector is violated or the distance is beyond the cutoff."""
+        for P, lam, d in self.steps(y, j):
+            radius = certified(P.H, P.h, lam, self.view.box, self.p)
+            if d is None or radius > cutoff:
+                return Cell(y, j, radius, self.safe(P, lam, radius), None, 1.0)
+        stretch = max(1.0, radius * lam.sum() / (lam @ P.h)) if radius > 0 else 1.0
+        assert d is not None  # as the loop has not returned
+        self.check(P, d, radius, stretch)
+        return Cell(y, j, radius, self.safe(P, lam, radius), d, stretch)
+
+    def steps(
+        self, y: float, j: int, push: float = 0.0
+    ) -> Iterator[tuple[Polyhedron, Array, Array | None]]:
+        """P_{y,j} with all rows tightened by `push`, its multipliers and its nearest point, as
+        violated bisectors are added until there are none, or until there is no point."""
         view = self.view
         P = Polyhedron(y, j, np.zeros(0, int), view.w[None], np.array([view.c[y] + push]))
         k = view.opposite_nearest.get(y)
@@ -120,16 +133,10 @@ class Search:
         while True:
             P = self.with_bisectors(P, new, push)
             lam, d = solve(P.H, P.h, view.box, self.p)
-            radius = certified(P.H, P.h, lam, view.box, self.p)
-            if d is None or radius > cutoff:
-                return Cell(y, j, radius, self.safe(P, lam, radius), None, 1.0)
-            new = self.violated(P, d, push)
+            yield P, lam, d
+            new = np.zeros(0, int) if d is None else self.violated(P, d, push)
             if not len(new):
                 break
-        stretch = max(1.0, radius * lam.sum() / (lam @ P.h)) if radius > 0 else 1.0
-        if push == 0:
-            self.check(P, d, radius, stretch)
-        return Cell(y, j, radius, self.safe(P, lam, radius), d, stretch)
 
     def with_bisectors(self, P: Polyhedron, k: Places, push: float) -> Polyhedron:
         u, side = self.view.bisectors(P.j, k)
@@ -209,7 +216,8 @@ class Search:
     def pushed(self, cell: Cell, push: float) -> Array | None:
         """The nearest point of the polyhedron with tightened rows, if one is found."""
         with suppress(ArithmeticError):
-            return self.cell(cell.y, cell.j, math.inf, push).d
+            *_, (_, _, d) = self.steps(cell.y, cell.j, push)
+            return d
         return None
 
     def moved(self, d: Array) -> Array:
