@@ -23,6 +23,7 @@ from lbrs.experiments import data
 from lbrs.experiments.networks import smooth_mlp, train
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning"),
 ]
