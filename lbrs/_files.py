@@ -1,6 +1,7 @@
 """Files: where they lie, how they are downloaded, and writing them whole or not at all."""
 
 import fcntl
+import glob
 import io
 import os
 import shutil
@@ -8,7 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +51,38 @@ def named_folders() -> dict[str, str]:
 def workplace(parent: Path, prefix: str) -> Iterator[Path]:
     """A temporary folder in `parent`, locked while it is used; those whose process was killed are
     removed first."""
-    for rest in parent.glob(f"{prefix}*"):
+    remove_left(parent, f"{glob.escape(prefix)}*")
+    with ExitStack() as stack:
+        yield _claimed(stack, parent, prefix)
+
+
+def _claimed(stack: ExitStack, parent: Path, prefix: str) -> Path:
+    """A new folder with its lock, until the `stack` ends; made again if another process took it for
+    one that a killed process left."""
+    while True:
+        made = tempfile.TemporaryDirectory(dir=parent, prefix=prefix, ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(made))
+        with suppress(FileNotFoundError):
+            stack.enter_context(_opened(folder, fcntl.LOCK_EX))
+        if folder.exists():
+            return folder
+
+
+def remove_left(folder: Path, names: str) -> None:
+    """Remove from `folder` what killed processes left there, of the files and folders with these
+    `names`: their locks can be had."""
+    for rest in folder.glob(names):
         with suppress(OSError), _opened(rest) as locked:
             if locked:
-                shutil.rmtree(rest)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as name, _opened(Path(name)):
-        yield Path(name)
+                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[bool]:
-    """Whether the lock of `folder` could be had, meanwhile; some file systems have none."""
-    handle = os.open(folder, os.O_RDONLY)
+def _opened(path: Path, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> Iterator[bool]:
+    """Whether the lock of a file or folder could be had, meanwhile; some file systems have none."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, how)
         locked = True
     except OSError:
         locked = False
@@ -93,14 +112,23 @@ def write_text(path: Path, text: str) -> None:
 
 def write_file(path: Path, write: Callable[[Any], Any]) -> None:
     """Let `write` fill a temporary binary file beside `path`, then rename it; `path` is never
-    half-written."""
+    half-written, and what a killed process left of it is removed."""
+    try:
+        _write_file(path, write)
+    except FileNotFoundError:  # another process removed the folder, or the file before its lock
+        _write_file(path, write)
+
+
+def _write_file(path: Path, write: Callable[[Any], Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(path.parent, f".{glob.escape(path.name)}-????????")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file, _opened(Path(temporary), fcntl.LOCK_EX):
             write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+            file.flush()
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import integer, number
-from lbrs._files import data_folder, quiet_download, workplace
+from lbrs._files import data_folder, quiet_download, remove_left, workplace
 
 DATASETS = ("mnist", "cifar10")
 """The data sets that are downloaded, by `lbrs fetch` or when first used."""
+
+DOWNLOAD = ".fetch-"
+"""How the name of a folder begins into which a data set is downloaded."""
 
 _MNIST_SUMS = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -199,13 +202,14 @@ def fetch(dataset: str) -> Path:
             f"dataset must be one of {', '.join(map(repr, DATASETS))}, got {dataset!r}"
         )
     folder, files = _folder(), _files(dataset)
+    remove_left(folder, f"{DOWNLOAD}*")
     missing = _missing(dataset, folder)
     if not missing:
         return folder
     try:
         for file in missing:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        with workplace(folder, ".fetch-") as temporary, quiet_download():
+        with workplace(folder, DOWNLOAD) as temporary, quiet_download():
             _dataset(dataset)(str(temporary), download=True)
             for file in missing:
                 if not _intact(temporary / file, files[file]):

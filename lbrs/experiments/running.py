@@ -94,16 +94,24 @@ def run(
     place = pick_device(device)
     folder = Path(folder) if folder else records_folder()
     path = folder / record_name(run, profile, seed)
-    known = recorded(path, kind_of(config), asdict(config), place.type)
-    return known or _computed(config, run, profile, seed, place, folder)
+    key = [run, profile, seed, str(place), asdict(config)]
+    stages = Stages(folder.parent / "partial", key, title=f"{run}-{profile}-{seed}")
+    if known := recorded(path, kind_of(config), asdict(config), place.type):
+        stages.drop()  # of a process that was killed once the record was written
+        return known
+    return _computed(config, run, profile, seed, place, folder, stages)
 
 
 def _computed(
-    config: Config, run: str, profile: str, seed: int, device: torch.device, folder: Path
+    config: Config,
+    run: str,
+    profile: str,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    stages: Stages,
 ) -> Record:
     kind, choices, sources, changed = kind_of(config), asdict(config), sources_hash(), commit()
-    key = [run, profile, seed, str(device), choices]
-    stages = Stages(folder.parent / "partial", key, title=f"{run}-{profile}-{seed}")
     with _one_thread():
         task, results = EXPERIMENTS[kind].compute(config, seed, device, stages)
     record = Record(

@@ -150,6 +150,10 @@ class Stages:
             shown = False if terminal else None
             yield from tqdm(items, desc=self.title, file=Screen(file), disable=shown)
 
+    def drop(self) -> None:
+        """Forget these stages."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def clear(self) -> None:
         """Forget these stages, and those that other code or other choices left under the same
         title."""

@@ -1,10 +1,13 @@
 """From executed notebooks to the website: the stage collects all pages, Jupyter Book renders it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lbrs._files import write_text
@@ -13,6 +16,15 @@ from lbrs.website.jobs import STAGE, chapters, is_notebook, job_of
 from lbrs.website.kernel import surroundings
 from lbrs.website.notebooks import LOGS
 from lbrs.website.site import SITE, swap, workshop
+
+RENDERER = [
+    sys.executable,
+    "-c",
+    "import os, threading\n"
+    "threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()\n"
+    "from jupyter_book.cli.main import main\nmain()",
+]
+"""Jupyter Book, which ends where its standard input does: with the command, were that killed."""
 
 
 def stage(root: Path) -> Path:
@@ -69,7 +81,7 @@ def render(root: Path) -> Path:
             could not be written; the site built before then stays as it was.
     """
     try:
-        with workshop(root / "_build/.site") as folder:
+        with workshop(root) as folder:
             swap(_rendered(root, folder), root / SITE)
     except OSError as error:
         raise BookError(f"the website could not be written: {error}") from error
@@ -79,12 +91,12 @@ def render(root: Path) -> Path:
 def _rendered(root: Path, folder: Path) -> Path:
     """The pages that Jupyter Book makes of the stage, somewhere in `folder`."""
     log, pages = LOGS / "site.log", folder / "_build/html"
-    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     places = ["build", str(stage(root)), "--path-output", str(folder)]
-    with surroundings(root) as environment:
+    with surroundings(root) as environment, _held() as door:
         done = subprocess.run(
-            [*program, *places, "--all", "--warningiserror", "--nitpick", "--keep-going"],
+            [*RENDERER, *places, "--all", "--warningiserror", "--nitpick", "--keep-going"],
             cwd=root,
+            stdin=door,
             env=environment | {"NO_COLOR": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -99,6 +111,17 @@ def _rendered(root: Path, folder: Path) -> Path:
             f"the whole log is in {log}:\n{_gist(done.stdout)}"
         )
     return pages
+
+
+@contextmanager
+def _held() -> Iterator[int]:
+    """A pipe to read from, which nobody writes to, and which ends with this process."""
+    door, held = os.pipe()
+    try:
+        yield door
+    finally:
+        os.close(door)
+        os.close(held)
 
 
 def _gist(log: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lbrs._files import workplace, write_text
 from lbrs.experiments.records import find_project
 from lbrs.experiments.runs import BookError, plain_environment, replaced_environment
 from lbrs.experiments.sources import identity
@@ -65,8 +66,8 @@ def surroundings(root: Path) -> Iterator[dict[str, str]]:
     """
     if (root / "matplotlibrc").exists():
         raise BookError(f"figures would follow {root / 'matplotlibrc'}: move it away")
-    with tempfile.TemporaryDirectory(prefix="lbrs-kernel-", ignore_cleanup_errors=True) as folder:
-        home, fonts = Path(folder), root / CACHE
+    with workplace(Path(tempfile.gettempdir()), "lbrs-kernel-") as home:
+        fonts = root / CACHE
         _name_kernel(home / "kernels/python3")
         (home / "matplotlibrc").touch()
         given = {
@@ -82,7 +83,7 @@ def surroundings(root: Path) -> Iterator[dict[str, str]]:
         if os.isatty(2):
             given["LBRS_PROGRESS"] = os.ttyname(2)
         environment = plain_environment() | given
-        _list_fonts(fonts, environment)
+        _list_fonts(fonts, home / "fonts", environment)
         yield environment
 
 
@@ -101,12 +102,17 @@ def _name_kernel(folder: Path) -> None:
     (folder / "kernel.json").write_text(json.dumps(told), encoding="utf-8")
 
 
-def _list_fonts(folder: Path, environment: dict[str, str]) -> None:
-    """Let Matplotlib list the fonts once: a kernel that has to do so may say it on the page."""
+def _list_fonts(folder: Path, aside: Path, environment: dict[str, str]) -> None:
+    """Let Matplotlib list the fonts once: a kernel that has to do so may say it on the page.
+
+    It does so `aside`: the lock of one that was killed would hold up all others."""
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.glob("fontlist-*.json")):
         listing = [sys.executable, "-c", "import matplotlib.font_manager"]
-        subprocess.run(listing, env=environment, capture_output=True)
+        variables = environment | {"MPLCONFIGDIR": str(aside)}
+        subprocess.run(listing, env=variables, capture_output=True)
+        for made in aside.glob("fontlist-*.json"):
+            write_text(folder / made.name, made.read_text(encoding="utf-8"))
 
 
 def main(command: list[str]) -> int:

@@ -1,6 +1,8 @@
 """The website in its place: one build at a time, and the old site stands until the new one is
 whole."""
 
+import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -8,11 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lbrs._files import remove_left, workplace
 from lbrs.experiments.runs import BookError
 
 SITE = Path("_build/html")
 LOCK = Path("_build/.lock")
 """Held by the build at work, whose process it names."""
+ASIDE = ".site-"
+"""How the name of a folder begins, beside the site, in which one is built."""
+HERE, EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
 
 
 @contextmanager
@@ -36,23 +43,25 @@ def alone(root: Path) -> Iterator[None]:
         file.truncate(0)
         print(os.getpid(), file=file, flush=True)
         mend(root / SITE)
+        remove_left((root / SITE).parent, f"{ASIDE}*")
         yield
 
 
 @contextmanager
-def workshop(folder: Path) -> Iterator[Path]:
-    """A place for what is built aside; nothing is left of it."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    try:
+def workshop(root: Path) -> Iterator[Path]:
+    """A place for what is built aside, on the site's file system; nothing is left of it."""
+    parent = (root / SITE).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with workplace(parent, ASIDE) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def swap(pages: Path, site: Path) -> None:
     """Put the folder `pages` in the place of `site`, or leave everything as it was: where that is a
     link, what it leads to is replaced.
+
+    Where the system can exchange two folders, there is no moment without a site; else one between
+    two renamings, which `mend` ends if the process is killed in it.
 
     Raises:
         BookError: for a `site` that is no folder, or in which not everything can be deleted.
@@ -65,9 +74,11 @@ def swap(pages: Path, site: Path) -> None:
     new, old = _beside(place)
     try:
         shutil.move(pages, new)
-        if place.exists():
+        if not place.exists():
+            os.replace(new, place)
+        elif not _exchanged(new, place):
             os.replace(place, old)
-        os.replace(new, place)
+            os.replace(new, place)
     finally:
         mend(site)
 
@@ -85,6 +96,19 @@ def mend(site: Path) -> None:
                 shutil.rmtree(rest)
         except OSError as error:
             raise BookError(f"{rest} is left of a build and cannot be deleted: {error}") from error
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system cannot."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    if call(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
 
 
 def _beside(place: Path) -> tuple[Path, Path]:

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from types import FrameType
 from typing import TypeVar
 
@@ -41,7 +42,7 @@ def together(
         return
     waiting = deque(jobs.items())
     begun: dict[Future[Value], str] = {}
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_deaf)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin)
     with pool:
         try:
             while waiting or begun:
@@ -61,6 +62,19 @@ def together(
             for child in active_children():
                 os.kill(child.pid or 0, signal.SIGINT)
             raise
+
+
+def _begin() -> None:
+    """How a worker begins: it ends with the command, were that killed."""
+    _deaf()
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    """End this worker as soon as the command is gone; its kernel sees that and ends too."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _deaf() -> None:

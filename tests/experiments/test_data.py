@@ -138,6 +138,8 @@ def test_what_a_killed_download_left_is_removed_and_what_another_one_holds_is_no
         data.fetch("mnist")
     assert locked and len(seen) == 2 and ".fetch-killed" not in seen
     assert [path.name for path in folder.glob(".fetch-*")] == [".fetch-held"]
+    data.fetch("mnist")
+    assert not list(folder.glob(".fetch-*"))
     assert all((folder / file).is_file() for file in files)
 
 

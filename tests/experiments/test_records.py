@@ -3,11 +3,16 @@ and says what is wrong with a file that is none."""
 
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
-from lbrs._files import write_file, write_text
+from lbrs import _files
+from lbrs._files import workplace, write_file, write_text
 from lbrs.experiments import records
 from lbrs.experiments.records import Record, find_project, recorded
 from lbrs.experiments.sources import sources_hash
@@ -126,6 +131,71 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_file(path, interrupted)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from lbrs._files import workplace, write_file
+folder, how = Path(sys.argv[1]), sys.argv[2]
+if how == "file":
+    write_file(folder / "[a]", lambda file: os.kill(os.getpid(), 9))
+with workplace(folder, ".work-") as place:
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("how", ["file", "folder"])
+def test_what_a_killed_process_left_goes_with_the_next_call(tmp_path, how):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), how])
+    assert done.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 1
+    write_text(tmp_path / "[a]", "new")
+    with workplace(tmp_path, ".work-") as place:
+        assert set(tmp_path.iterdir()) == {tmp_path / "[a]", place}
+    assert list(tmp_path.iterdir()) == [tmp_path / "[a]"]
+
+
+def test_what_another_process_holds_stays(tmp_path):
+    """A second writer, or a second user of a folder, while the first is at work."""
+
+    def meanwhile(file):
+        file.write(b"first")
+        write_text(tmp_path / "a", "second")
+
+    write_file(tmp_path / "a", meanwhile)
+    assert (tmp_path / "a").read_text() == "first"
+    with workplace(tmp_path, ".work-") as one, workplace(tmp_path, ".work-") as other:
+        assert one != other and one.is_dir() and other.is_dir()
+
+
+@pytest.mark.parametrize("lost", ["the file", "the folder"])
+def test_a_file_is_written_though_it_is_lost_once_meanwhile(tmp_path, lost):
+    tries = []
+
+    def write(file):
+        file.write(b"whole")
+        if not tries:
+            tries.append(file.name)
+            shutil.rmtree(tmp_path / "in")
+            (tmp_path / "in").mkdir() if "file" in lost else None
+
+    write_file(tmp_path / "in/a", write)
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a"] and tries
+    assert (tmp_path / "in/a").read_bytes() == b"whole"
+
+
+def test_a_place_to_work_is_made_again_if_it_is_lost_before_its_lock(tmp_path, monkeypatch):
+    opened, lost = _files._opened, []
+
+    def lose(path, *how):
+        if not lost:
+            lost.append(path)
+            path.rmdir()
+        return opened(path, *how)
+
+    monkeypatch.setattr(_files, "_opened", lose)
+    with workplace(tmp_path, ".work-") as place:
+        assert lost != [place] and place.is_dir()
 
 
 def test_versions_name_what_a_result_depends_on():

@@ -73,6 +73,19 @@ def test_stages_of_other_choices_or_other_code_are_not_reused(tmp_path, monkeypa
     assert Stages(tmp_path, ["a"])("x", lambda: 4) == 4
 
 
+def test_what_a_run_that_was_killed_after_its_record_left_is_removed(tmp_path, monkeypatch):
+    config, asked = TINY["spiral"], {"run": "spiral", "profile": "quick", "seed": 0}
+    with monkeypatch.context() as patched:
+        patched.setattr(Stages, "clear", lambda self: None)
+        first = run(config, **asked, folder=tmp_path / "records")
+    (kept,) = (tmp_path / "partial").iterdir()
+    other = kept.with_name("spiral-quick-0-0123456789abcdef")
+    other.mkdir()
+    again = run(config, **asked, folder=tmp_path / "records")
+    assert again.wall_time == pytest.approx(first.wall_time)
+    assert list((tmp_path / "partial").iterdir()) == [other]
+
+
 def test_the_ends_of_the_alpha_path_are_the_network_and_the_nearest_neighbour(tmp_path):
     record = run(TINY["digits"], run="digits", profile="quick", seed=0, folder=tmp_path / "records")
     assert record.results["limits"]["alpha_zero"] == record.results["limits"]["alpha_infinity"] == 0

@@ -233,6 +233,14 @@ def test_the_fonts_are_listed_before_any_kernel_needs_them(tmp_path):
         assert fonts.stat().st_mtime_ns == listed
 
 
+def test_a_list_of_fonts_that_was_killed_holds_up_nobody(tmp_path):
+    with kernel.surroundings(tmp_path):
+        (fonts,) = (tmp_path / kernel.CACHE).iterdir()
+    fonts.rename(fonts.with_suffix(".json.matplotlib-lock"))
+    with kernel.surroundings(tmp_path):
+        assert fonts.is_file()
+
+
 def in_it(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess:
     """`command` run by the module."""
     return subprocess.run(

@@ -1,12 +1,14 @@
 """What a reader has is never lost: the website that stands is replaced whole or not at all,
 whatever breaks in between."""
 
+import ctypes
 import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -65,7 +67,15 @@ def assert_old(root: Path, result, told: str) -> None:
     assert left(root) == {"html"}
 
 
-def test_the_new_site_takes_the_place_of_the_old_one(root):
+@pytest.fixture(params=["exchanged", "renamed"])
+def way(request, monkeypatch) -> str:
+    """Both ways to swap: the one that every system knows is taken where the other is not there."""
+    if request.param == "renamed":
+        monkeypatch.setattr(site, "_exchanged", lambda one, other: False)
+    return request.param
+
+
+def test_the_new_site_takes_the_place_of_the_old_one(root, way):
     result = lbrs_build()
     assert (result.exit_code, result.stdout) == (0, f"{root / '_build/html/index.html'}\n")
     assert words(root / "_build/html") == {"new"}
@@ -77,13 +87,58 @@ def refuse(path: Path, *others: object) -> None:
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
-def test_a_site_that_cannot_be_moved_stands(root, monkeypatch):
-    monkeypatch.setattr(os, "replace", refuse)
+@pytest.mark.parametrize("where", [(os, "replace"), (site, "_exchanged")])
+def test_a_site_that_cannot_be_moved_stands(root, monkeypatch, where):
+    monkeypatch.setattr(site, "_exchanged", lambda one, other: False)
+    monkeypatch.setattr(*where, refuse)
     assert_old(root, lbrs_build(), "Permission denied")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EINVAL, errno.EACCES, None])
+def test_only_a_system_that_knows_no_exchange_is_helped(tmp_path, monkeypatch, code):
+    class Library:
+        if code is not None:
+            renameat2 = staticmethod(lambda *places: -1)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *name, **how: Library)
+    monkeypatch.setattr(ctypes, "get_errno", lambda: code)
+    if code == errno.EACCES:
+        with pytest.raises(PermissionError):
+            site._exchanged(tmp_path, tmp_path)
+    else:
+        assert not site._exchanged(tmp_path, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems rename twice")
+def test_there_is_no_moment_without_a_site(root):
+    """Somebody reads all the time, while it is replaced a hundred times."""
+    place, seen, ended = root / "_build/html", [], threading.Event()
+
+    def look():
+        while not ended.is_set():
+            seen.append(site_is_there(place))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(100):
+        site.swap(pages(root / "_build/made", str(number)), place)
+    ended.set()
+    reader.join()
+    assert len(seen) > 100 and all(seen) and words(place) == {"99"}
+
+
+def site_is_there(place: Path) -> bool:
+    """Whether it can be entered."""
+    try:
+        os.close(os.open(place, os.O_RDONLY))
+        return True
+    except FileNotFoundError:
+        return False
 
 
 def test_a_site_goes_back_where_the_new_one_cannot_come_in(root, monkeypatch):
     replace, moved = os.replace, []
+    monkeypatch.setattr(site, "_exchanged", lambda one, other: False)
 
     def once(source, target):
         moved.append(source)
@@ -102,17 +157,19 @@ def test_a_part_that_belongs_to_another_user_is_seen_while_the_site_is_whole(roo
     assert_old(root, lbrs_build(), f"{foreign} may not be changed by this user")
 
 
-def test_an_old_site_that_cannot_be_deleted_is_named_and_the_new_one_is_whole(root, monkeypatch):
-    remove = shutil.rmtree
+def test_an_old_site_that_cannot_be_deleted_is_named_and_the_new_one_is_whole(
+    root, monkeypatch, way
+):
+    remove, old = shutil.rmtree, ".html-new" if way == "exchanged" else ".html-old"
 
     def but_the_old(path, *options, **named):
-        refuse(path) if Path(path).name == ".html-old" else remove(path, *options, **named)
+        refuse(path) if Path(path).name == old else remove(path, *options, **named)
 
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", but_the_old)
         result = lbrs_build()
     assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1
-    assert f"{root / '_build/.html-old'} is left of a build" in result.stderr
+    assert f"{root / '_build' / old} is left of a build" in result.stderr
     assert words(root / "_build/html") == {"new"}
     assert lbrs_build().exit_code == 0
     assert left(root) == {"html"}
@@ -176,9 +233,7 @@ def test_a_link_to_another_file_system_is_served_too(root, monkeypatch):
     assert words(real) == {"new"} and left(root) == {"html"}
 
 
-@pytest.mark.parametrize(
-    "place", ["_build/html", "_build/.site", "_build"], ids=["site", "workshop", "build"]
-)
+@pytest.mark.parametrize("place", ["_build/html", "_build"])
 def test_a_file_in_the_place_of_a_folder_is_one_line(root, place):
     shutil.rmtree(root / place, ignore_errors=True)
     (root / place).write_text("mine")
@@ -221,7 +276,8 @@ with alone(pathlib.Path(sys.argv[1])):
         ({"html": "old", ".html-new": "new"}, "old"),
         ({".html-old": "old", ".html-new": "new"}, "old"),
         ({"html": "new", ".html-old": "old"}, "new"),
-        ({"html": "old", ".site": "new"}, "old"),
+        ({"html": "new", ".html-new": "old"}, "new"),
+        ({"html": "old", ".site-killed": "new"}, "old"),
     ],
 )
 def test_wherever_a_build_was_killed_the_next_one_mends_the_site_first(
@@ -238,3 +294,18 @@ def test_wherever_a_build_was_killed_the_next_one_mends_the_site_first(
     assert lbrs_build().exit_code == 1
     assert words(root / "_build/html") == {stands}
     assert left(root) == {"html"}
+
+
+def test_jupyter_book_ends_with_the_command(tmp_path):
+    """The one that renders reads from a pipe that its parent holds."""
+    (tmp_path / "jupyter_book/cli").mkdir(parents=True)
+    waiting = "import time\nprint('here', flush=True)\nmain = lambda: time.sleep(600)"
+    (tmp_path / "jupyter_book/__init__.py").touch()
+    (tmp_path / "jupyter_book/cli/main.py").write_text(waiting)
+    with build._held() as door:
+        process = subprocess.Popen(
+            build.RENDERER, cwd=tmp_path, stdin=door, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "here\n" and process.poll() is None
+    assert process.wait(60) == 1
+    process.stdout.close()

@@ -113,6 +113,24 @@ def test_ctrl_c_ends_all_workers_and_their_kernels(project: Path, to: str):
     assert not list(project.rglob("*.ipynb"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_nothing_outlives_a_killed_command(project: Path, workers: str):
+    code = "from lbrs.cli import app\nif __name__ == '__main__': app()"
+    command = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "--workers", workers],
+        cwd=project,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until(lambda: len(list(project.glob("*.pid"))) == int(workers) or command.poll() is not None)
+    started = psutil.Process(command.pid).children(recursive=True)
+    assert len(started) >= int(workers)
+    command.kill()
+    assert command.wait() == -signal.SIGKILL
+    until(lambda: all(ended(process.pid) for process in started))
+
+
 def test_a_killed_worker_is_named_with_a_hint():
     jobs = {"idle": partial(os.kill, 0, 0), "big": os.abort}
     with pytest.raises(BookError, match=r"a process was killed, during .*big.*enough memory\?"):
