@@ -71,7 +71,10 @@ def _claimed(stack: ExitStack, parent: Path, prefix: str) -> Path:
 def remove_left(folder: Path, names: str) -> None:
     """Remove from `folder` what killed processes left there, of the files and folders with these
     `names`: their locks can be had."""
-    for rest in folder.glob(names):
+    found: list[Path] = []
+    with suppress(OSError):
+        found.extend(folder.glob(names))
+    for rest in found:
         with suppress(OSError), _opened(rest) as locked:
             if locked:
                 shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
