@@ -82,16 +82,49 @@ def test_the_table_names_every_theorem_once():
     assert len(names) == len(set(names)) and set(names) == stated
 
 
-def test_the_labels_are_those_of_the_book():
+BOOK = {path.stem: path.read_text(encoding="utf-8") for path in (COQ.parent / "book").glob("*.md")}
+STATEMENT = re.compile(
+    r"^:::\{prf:(?:theorem|lemma|proposition|corollary)\} (.*)\n(?::label: (\S+)\n)?", re.M
+)
+
+
+def test_the_table_has_every_statement_of_the_book_and_no_other():
+    stated = {(page, label) for page, text in BOOK.items() for _, label in STATEMENT.findall(text)}
+    named = [
+        (entry["page"], entry["label"])
+        for entry in prove.statements()
+        if entry["label"] and entry["page"] != "errata" and "eq-" not in entry["label"]
+    ]
+    assert set(named) == stated
+
+
+def test_what_the_table_has_without_a_label_is_not_in_the_book():
+    titles = " ".join(title for text in BOOK.values() for title, _ in STATEMENT.findall(text))
     for entry in prove.statements():
-        if entry["label"] and entry["page"] != "errata":
-            page = (COQ.parent / "book" / f"{entry['page']}.md").read_text(encoding="utf-8")
-            assert f":label: {entry['label']}\n" in page
-        elif entry["label"]:
-            page = (COQ.parent / "book/errata.md").read_text(encoding="utf-8")
-            titles = re.findall(r"^### (.*)", page, re.M)
-            anchors = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+        if not entry["label"]:
+            assert entry["theorem"] not in titles
+
+
+def test_other_labels_are_those_of_equations_and_entries_of_the_errata():
+    titles = re.findall(r"^### (.*)", BOOK["errata"], re.M)
+    anchors = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+    for entry in prove.statements():
+        if entry["page"] == "errata":
             assert entry["label"] in anchors
+        elif "eq-" in (entry["label"] or ""):
+            assert f"\n:label: {entry['label']}\n" in BOOK[entry["page"]]
+
+
+def test_the_table_tells_of_each_statement_what_is_proved_or_what_is_missing():
+    for entry in prove.statements():
+        told = {"theorem", "label", "page"}
+        told |= {"file", "coq", "proved"} if "coq" in entry else {"missing"}
+        assert told <= entry.keys() <= told | {"missing", "assumed", "found"}
+
+
+def test_the_book_shows_every_part_of_the_table():
+    pages = set(re.findall(r"^```\{proofs\} (\w+)$", BOOK["proofs"], re.M))
+    assert pages == {entry["page"] or "rounding" for entry in prove.statements()}
 
 
 @needs_coq

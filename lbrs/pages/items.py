@@ -266,13 +266,13 @@ BEYOND = (
 
 
 def overview(items: Iterable[Item] = PAPER) -> Markdown:
-    """The table of `items`: what it is, where the book has it, which function computes it, and
-    which test holds it to its word."""
+    """The table of `items`: what it is, where the book has it, which function computes it, which
+    test holds it to its word, and under which names it is proved in Coq."""
     rows = [
-        [f"**{item.name}**: {item.says}", _place(item), _code(item), _tested(item)]
+        [f"**{item.name}**: {item.says}", _place(item), _code(item), _tested(item), _proved(item)]
         for item in items
     ]
-    return table(["item", "page", "function", "test"], rows)
+    return table(["item", "page", "function", "test", "in Coq"], rows)
 
 
 def _place(item: Item) -> str:
@@ -292,3 +292,7 @@ def _code(item: Item) -> str:
 def _tested(item: Item) -> str:
     file, _, test = item.test.partition("::")
     return f"`{file}`: {test.removeprefix('test_').replace('_', ' ')}"
+
+
+def _proved(item: Item) -> str:
+    return f"{{proved}}`{item.label}`" if item.label else ""
