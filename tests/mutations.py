@@ -34,6 +34,13 @@ FORMULAS = [
         "test_certificates.py::test_theorem_1_is_the_formula_of_the_paper_for_two_classes",
     ),
     Mutation(
+        "local constants: a falling one admitted",
+        "check_increasing",
+        "most * (1 - 1e-6) > L",
+        "L < 0",
+        "test_local.py::test_local_constants_that_decrease_with_the_radius_are_refused",
+    ),
+    Mutation(
         "Theorem 6: max for min",
         "theorem6",
         "torch.minimum(boundary",

@@ -188,6 +188,25 @@ def test_a_bad_local_constant_is_refused_by_name(returned, bound):
         )
 
 
+@pytest.mark.parametrize("falls", [False, True])
+def test_local_constants_that_decrease_with_the_radius_are_refused(falls):
+    """A constant for a ball serves every smaller ball. Before, the search took a small radius for
+    the best one where constants fell: .020, and the paper's choice .250."""
+    far = 0.1 if falls else 30.0
+    local = lambda x, radius: torch.where(radius < 0.2, 30.0, far).double()  # noqa: E731
+    model = LocallyBiased(
+        Score(lambda z: 1 + 0.1 * z.sin().sum(1), local),
+        NearestNeighborOracle([[0.0], [0.5]], [1, -1]),
+        0.2,
+    )
+    if falls:
+        with pytest.raises(ValueError, match="^gradient_lipschitz must not decrease.*30.*0.1"):
+            model.certify([[0.0]])
+    else:
+        paper = model.certify([[0.0]], bound="paper").radius
+        assert (model.certify([[0.0]]).radius >= paper).all()
+
+
 def test_a_kinked_network_has_no_local_constant_either():
     for score in (
         Score(torch.nn.ReLU(), constant(1.0)),

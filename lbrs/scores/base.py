@@ -35,7 +35,7 @@ class Score:
             the norm used for certification. The certificate is only as true as this number. None:
             no certificate can be asked for. Or a callable that maps points (n, *shape) and radii
             (n,) to constants (n,) that hold for x, z in the closed balls of these radii around the
-            points, so that they grow with the radius; inf where there is none.
+            points and do not decrease with the radius; inf where there is none.
         dtype, device: what `function` gets its points in and on; by default a module's own, else
             the CPU and the first of float64, float32, bfloat16 and float16 that it computes in.
         batch_size: most points handed to `function` at once; 256 keeps a small network within a

@@ -1,6 +1,6 @@
 """Scores with a Lipschitz gradient: what they must show, and Theorems 8 and E' for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -109,11 +109,14 @@ def lowest_radius_along(
 
 def best_ball(constants: Constants, local: Local, radius: Radius) -> Tensor:
     """The largest min{R, radius(L_R)} over the R tried: it is valid for each, since L_R holds on
-    the ball of radius R."""
-    x = local.x
+    the ball of radius R. The search takes L_R not to decrease with R, and checks it where it
+    looks, at the oracle's radius too."""
+    x, tried = local.x, []
 
     def attempt(R: Tensor) -> tuple[Tensor, Tensor]:
-        found = where_bounded(constants_within(constants, x, R), radius)
+        L = constants_within(constants, x, R)
+        tried.append((R, L))
+        found = where_bounded(L, radius)
         return found, torch.minimum(R, found)
 
     point = torch.zeros(len(x), dtype=x.dtype, device=x.device)
@@ -126,7 +129,27 @@ def best_ball(constants: Constants, local: Local, radius: Radius) -> Tensor:
         best = torch.maximum(best, safe)
         larger = found >= middle
         low, high = torch.where(larger, middle, low), torch.where(larger, high, middle)
+    oracle = torch.minimum(local.neighbor.to(x), largest_ball(x, local.norm))
+    best = torch.maximum(best, attempt(oracle)[1])
+    check_increasing(tried)
     return best
+
+
+def check_increasing(tried: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """A ValueError where a larger radius (n,) came with a smaller constant (n,), by more than
+    rounding."""
+    radii, constants = (torch.stack(values) for values in zip(*tried, strict=True))
+    order = radii.argsort(dim=0)
+    L = constants.gather(0, order)
+    most = L.cummax(dim=0).values
+    falls = most * (1 - 1e-6) > L
+    if falls.any():
+        place = int(falls.nonzero()[0, 1])
+        larger, smaller = most[:, place].max().item(), L[-1, place].item()
+        raise ValueError(
+            "gradient_lipschitz must not decrease with the radius, since a constant for a ball "
+            f"serves every smaller one, got {larger:g} and then {smaller:g} at point {place} of x"
+        )
 
 
 def constants_within(constants: Constants, x: Tensor, radius: Tensor) -> Tensor:

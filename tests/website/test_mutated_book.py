@@ -20,6 +20,16 @@ FALSE = [
     ("nonlinear", "assert (four - five).abs().max() < 1e-12", "assert (four == five + 1).all()"),
     ("sharper", "assert flips == 0 and", "assert flips > 0 and"),
     ("errata", "assert printed < 0 < meant", "assert printed > 0 > meant"),
+    ("errata", "moved.sum() < known.sum()", "moved.sum() > known.sum()"),
+    (
+        "errata",
+        "(mean - smoothed[1]).abs().max() < 0.01",
+        "(mean + smoothed[1]).abs().max() < 0.01",
+    ),
+    ("smoothing", "eta < winner <= 2 * eta", "winner <= eta"),
+    ("smoothing", "fails(sides, gap, 1.02)[0]\n", "not fails(sides, gap, 1.02)[0]\n"),
+    ("limits", "slope > 0.04", "slope < 0.04"),
+    ("sharper", "assert papers < best", "assert papers > best"),
     ("errata", "assert (oracle.label(inside) == 1).all()", "assert oracle.label(inside)[0] == -1"),
 ]
 """A page, a true check on it, and what makes it false."""
