@@ -127,6 +127,35 @@ def test_the_book_shows_every_part_of_the_table():
     assert pages == {entry["page"] or "rounding" for entry in prove.statements()}
 
 
+def proved():
+    """The extension that shows the proofs in the book."""
+    spec = importlib.util.spec_from_file_location("proved", COQ.parent / "book/_ext/proved.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_note_names_and_links_each_theorem_of_its_label():
+    shown = proved()
+    for entry in prove.statements():
+        if entry["label"]:
+            html = shown.note(shown.of_label(entry["label"]), lambda page: f"{page}.html")
+            file = entry.get("file")
+            for name in entry.get("coq", ()):
+                assert f'<a href="coq/{file}.html#{name}"><code>{name}</code></a>' in html
+            assert ("in part" in html or "Not proved" in html) or "missing" not in entry
+            assert all(shown.said(entry, kind) in html for kind in shown.PARTS)
+
+
+def test_a_part_that_is_not_proved_is_not_shown_as_proved():
+    shown = proved()
+    entry = {"theorem": "Z", "label": "z", "page": "sharper", "missing": "All of it."}
+    html = shown.note([entry], str)
+    assert "Not proved in Coq" in html and "All of it." in html
+    part = entry | {"file": "File", "coq": ["half"], "proved": "Half."}
+    assert "In Coq, in part: <code>half</code>" in shown.note([part], str)
+
+
 @needs_coq
 @pytest.mark.slow
 def test_no_theorem_rests_on_another_axiom(compiled):

@@ -74,9 +74,11 @@ def told(entry, kinds=PARTS):
 
 def note(entries, to):
     """What stands below a statement of the book, folded."""
-    names = theorems(entries, to) or "not proved"
-    lines = "".join(f"<p>{told(entry)}</p>" for entry in entries)
-    return f'<details class="coq"><summary>In Coq: {names}</summary>{lines}</details>'
+    names = [name for entry in filter(proved, entries) for name in entry["coq"]]
+    head = "In Coq, in part" if any("missing" in entry for entry in entries) else "In Coq"
+    title = f"{head}: <code>{', '.join(names)}</code>" if names else "Not proved in Coq"
+    lines = "".join(f"<p>{told(entry)} {theorems([entry], to)}</p>" for entry in entries)
+    return f'<details class="coq"><summary>{title}</summary>{lines}</details>'
 
 
 def rows(page, to):
