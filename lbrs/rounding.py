@@ -21,7 +21,7 @@ SHARE, TINY = 2.0**-90, 2.0**-1020
 def slopes(slope: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Lower and upper ends (n,), (n,) of G, where |fl(G) - G| <= s (1 + G).
 
-    Lemma. (fl(G) - s)/(1 + s) <= G <= (fl(G) + s)/(1 - s).
+    Lemma. (fl(G) - s)/(1 + s) <= G <= (fl(G) + s)/(1 - s). In Coq: `slopes_enclose`.
 
     Parameters: `slope` fl(G) (n,); `share` s < 1.
     """
@@ -35,7 +35,7 @@ def least(value: Tensor, share: float) -> Tensor:
 
     Lemma. For v >= 0 fl(v) <= v + s (1 + v), so v >= (fl(v) - s)/(1 + s).
     For v < 0 fl(v) <= v (1 - s) + s, so v >= (fl(v) - s)/(1 - s). Each operation is off
-    by u of its result, so 4 EPS of the quotient is enough.
+    by u of its result, so 4 EPS of the quotient is enough. In Coq: `least_is_below`.
 
     Parameters: `value` fl(v); `share` s < 1.
     """
@@ -61,7 +61,8 @@ def general_score(
 
     So A > (s (1 + alpha G) + alpha s' (1 + G))/(1 - s') suffices. Since grad g is L-Lipschitz,
     G(z) <= G(x) + L reach. The rounded quotient |g|/G that is compared with alpha counts as an
-    error of G, so s' is `slope_share` + CHOICE throughout.
+    error of G, so s' is `slope_share` + CHOICE throughout. In Coq: `general_score_enough`,
+    `choice_is_slope_error`.
 
     Parameters: `slope` (n,), at least G(x); `reach` (n,); `share` s and `slope_share` s' < 1.
     Returns (n,).
@@ -79,7 +80,7 @@ def lipschitz_allowance(alpha: float, K: float, share: float) -> float:
 
     Lemma. That of `general_score` with the exact slope K: s (1 + alpha K)/(1 - s), and a few eps
     of alpha K for the comparison. The same holds for differences of scores h_s - h_c, with a bias
-    of at most alpha K.
+    of at most alpha K. In Coq: `lipschitz_allowance_enough`.
     """
     return share * (1 + alpha * K) / (1 - share) + 16 * EPS * alpha * K
 
@@ -110,6 +111,7 @@ def affine_scores(sizes: Tensor, d: int) -> Tensor:
     at most (1 + O(d u)) (d + 1) u (sum |w_i z_i| + |b|), and
     sum |w_i z_i| <= sum |w_i x_i| + ||w||_* ||z - x||. Half an eps is for the computed sizes;
     underflow may cost 2^-1020 d besides. What grows is at most `affine_slope` ||w||_* ||z - x||.
+    In Coq: `affine_scores_enough`, `sum_error`.
 
     Parameters: `sizes` sum |w_i x_i| + |b|, any shape; `d` features.
     """
@@ -191,6 +193,7 @@ def overtaking(square: Tensor, d: int) -> Tensor:
     n = SHARE (rho(z, x_j)^2 + rho(z, x_k)^2) + 2 d TINY. There rho(z, .) <= (1 + sqrt d) rho_j in
     each norm, as rho_j - rho_k <= ||x_j - x_k||_2; so n <= 8 d (SHARE rho_j^2 + TINY). The squared
     distances at x, as of `squares`, are off by SHARE each; a third SHARE holds the second order.
+    In Coq: `overtaking_enough`.
 
     Parameters: `square` rho_j^2, as of `squares`; `d` features.
     """

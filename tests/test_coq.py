@@ -224,6 +224,19 @@ def test_the_constants_of_the_code_are_those_of_the_proofs():
     assert Fraction(rounding.TINY) == formula("Allowances", "TINY")
 
 
+def test_the_docstrings_of_allowances_name_their_lemmas_and_no_other():
+    cited = set()
+    for function in vars(rounding).values():
+        if callable(function) and function.__module__ == rounding.__name__:
+            for names in re.findall(r"In Coq: ((?:`\w+`,?\s*)+)", function.__doc__ or ""):
+                cited |= set(re.findall(r"\w+", names))
+    of_rounding = [entry for entry in prove.statements() if not entry["page"]]
+    assert cited <= {name for entry in of_rounding for name in entry["coq"]}
+    for entry in of_rounding:
+        if any(hasattr(rounding, word) for word in re.findall(r"\w+", entry["theorem"])):
+            assert cited & set(entry["coq"]), entry["theorem"]
+
+
 @pytest.mark.parametrize("d", [1, 2, 784, 2**25 - 1])
 def test_the_allowances_for_sums_are_those_of_the_proofs(d):
     assert near(rounding.affine_slope(d), formula("Allowances", "affine_slope", d), 0)
