@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from shapes import drawn
 from torch import Tensor
 
 from lbrs import (
@@ -61,15 +62,17 @@ def probes(
     n, d = x.shape
     noise = tensor(rng.normal(size=(8, n, d)))
     every = torch.cat([torch.stack(ways), noise, noise[:4].sign()]) if ways else noise
+    every = norm.movable(every)
     scaled = every / every.abs().amax(-1, keepdim=True).clamp(min=1e-300)
     units = scaled / norm(scaled)[..., None].clamp(min=1e-300)
-    far = tensor(10.0 ** rng.uniform(-3, 6, size=n)) * (1 + norm(x))
+    far = tensor(10.0 ** rng.uniform(-3, 6, size=n)) * (1 + norm(norm.movable(x)))
     reach = torch.where(torch.isfinite(radius), radius, far).clamp(max=1e149)
     shares = rng.choice(SHARES, (len(units), n))
     shares = tensor(np.where(rng.random(shares.shape) < 0.3, rng.random(shares.shape), shares))
     z = x + (shares * reach)[..., None] * units
     toward = tensor(rng.choice([-np.inf, np.inf], z.shape))
-    z = torch.where(tensor(rng.random(z.shape[:2]))[..., None] < 0.5, torch.nextafter(z, toward), z)
+    some = (tensor(rng.random(z.shape[:2]))[..., None] < 0.5) & (norm.movable(toward) != 0)
+    z = torch.where(some, torch.nextafter(z, toward), z)
     keep = (z.abs() <= 1e150).all(-1)
     return torch.arange(n).expand(len(units), n)[keep], z[keep]
 
@@ -165,10 +168,13 @@ def linear(bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
 
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
         d, N = int(rng.choice(sizes)), int(rng.integers(1, most))
+        norm = drawn(norm, rng, d)
         points, x, unit = cloud(rng, N, d, n)
         score = linear_score(rng, x)
         x = near_boundary(score, x, rng)
-        alpha = rng.choice([0.0, unit * power(rng, -4, 4), float(norm(x[:1] - points[:1])[0])])
+        alpha = rng.choice(
+            [0.0, unit * power(rng, -4, 4), float(norm(norm.movable(x[:1] - points[:1]))[0])]
+        )
         references = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N))
         model = LocallyBiased(score, references, alpha, norm)
         try:
@@ -207,6 +213,7 @@ def oracle(k: int, bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
 
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
         d, N = int(rng.choice([1, 2, 3, 8, 40])), int(rng.integers(k, 12))
+        norm = drawn(norm, rng, d)
         points, x, unit = cloud(rng, N, d, 16)
         near = unit * tensor(rng.normal(size=(4, d))) * power(rng, -16, -8)
         x[:4] = (points[0] + points[-1]) / 2 + near
@@ -226,6 +233,7 @@ def oracle(k: int, bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
 def classes(rng: np.random.Generator, norm: Norm) -> Trial:
     """`AffineScores`: whatever floating point does."""
     d, N, C = int(rng.choice([1, 2, 3, 8])), int(rng.integers(1, 10)), int(rng.integers(2, 5))
+    norm = drawn(norm, rng, d)
     points, x, unit = cloud(rng, N, d, 16)
     size = power(rng, -149, 149) if rng.random() < 0.3 else 1.0
     weight = tensor(rng.normal(size=(C, d)) * size)

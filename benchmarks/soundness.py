@@ -24,9 +24,11 @@ import numpy as np
 import torch
 import worst
 from adversaries import Trial
+from shapes import SHAPES, SOLVED, Shape, exact_length
 from torch import Tensor
 
 from lbrs import L1, L2, LINF, Norm
+from lbrs.norms.lp import Lp
 
 FINE = (L1, L2, LINF)
 ALL = (*FINE, Norm(3), Norm(1.5))
@@ -39,8 +41,8 @@ class Kind:
 
     name: str
     bound: str
-    norms: tuple[Norm, ...]
-    make: Callable[[np.random.Generator, Norm], Trial]
+    norms: tuple[Norm | Shape, ...]
+    make: Callable[[np.random.Generator, Norm | Shape], Trial]
 
     @property
     def title(self) -> str:
@@ -98,6 +100,13 @@ KINDS = (
     Kind("CohenScore", "sharp", (L2,), adversaries_sampled.sampled("cohen")),
     Kind("GaussianScore", "sharp", (L2,), adversaries_sampled.sampled("gaussian")),
     Kind("NormalSmoothing", "Theorem 1", (L2,), adversaries_sampled.sampled("normal")),
+    Kind("LinearScore in other norms", "paper", SHAPES, adversaries.linear("paper")),
+    Kind("LinearScore in other norms", "sharp", SHAPES, adversaries.linear("sharp")),
+    Kind("LinearScore in other norms", "exact", SOLVED, adversaries.linear("exact")),
+    Kind("1-NN oracle in other norms", "paper", SHAPES, adversaries.oracle(1, "paper")),
+    Kind("1-NN oracle in other norms", "sharp", SHAPES, adversaries.oracle(1, "sharp")),
+    Kind("3-NN oracle in other norms", "sharp", SHAPES, adversaries.oracle(3, "sharp")),
+    Kind("AffineScores in other norms", "sharp", SHAPES, adversaries.classes),
 )
 
 
@@ -130,14 +139,14 @@ def within(z: Tensor, x: Tensor, radius: float, norm: Norm) -> bool:
         return False
     if size < radius * (1 - NEAR) or radius == float("inf"):
         return True
-    parts = [abs(Fraction(a) - Fraction(b)) for a, b in zip(z.tolist(), x.tolist(), strict=True)]
+    parts = [Fraction(a) - Fraction(b) for a, b in zip(z.tolist(), x.tolist(), strict=True)]
     if norm == LINF:
-        return max(parts) < Fraction(radius)
-    if norm.p == int(norm.p):
-        return sum(part ** int(norm.p) for part in parts) < Fraction(radius) ** int(norm.p)
+        return max(map(abs, parts)) < Fraction(radius)
+    if isinstance(norm, Lp) and norm.p == int(norm.p):
+        return sum(abs(part) ** int(norm.p) for part in parts) < Fraction(radius) ** int(norm.p)
     with mpmath.workdps(80):
-        total = mpmath.fsum((mpmath.mpf(f.numerator) / f.denominator) ** norm.p for f in parts)
-        return bool(total < mpmath.mpf(radius) ** norm.p)
+        sizes = [mpmath.mpf(part.numerator) / part.denominator for part in parts]
+        return bool(exact_length(norm, sizes) < mpmath.mpf(radius))
 
 
 def run(kind: Kind, points: int, seed: int = 0, limit: float = float("inf")) -> dict[Norm, Count]:

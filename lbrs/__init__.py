@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lbrs.certificate import Certificate
     from lbrs.multiclass import MulticlassLocallyBiased
     from lbrs.normal import NormalSmoothing
-    from lbrs.norms import L1, L2, LINF, Norm
+    from lbrs.norms import L1, L2, LINF, GroupNorm, Mahalanobis, Norm, OwnNorm
     from lbrs.oracles.classes import ClassOracle
     from lbrs.oracles.nearest import NearestNeighborOracle
     from lbrs.scores.base import Score
@@ -34,13 +34,16 @@ __all__ = [
     "ClassScores",
     "CohenScore",
     "GaussianScore",
+    "GroupNorm",
     "LinearScore",
     "LipschitzScore",
     "LocallyBiased",
+    "Mahalanobis",
     "MulticlassLocallyBiased",
     "NearestNeighborOracle",
     "Norm",
     "NormalSmoothing",
+    "OwnNorm",
     "ProbabilityMargin",
     "Score",
     "cohen_certificate",
@@ -49,22 +52,25 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "L1": "norms",
-    "L2": "norms",
-    "LINF": "norms",
+    "L1": "norms.lp",
+    "L2": "norms.lp",
+    "LINF": "norms.lp",
     "Certificate": "certificate",
     "AffineScores": "scores.classes",
     "ClassOracle": "oracles.classes",
     "ClassScores": "scores.classes",
     "CohenScore": "scores.cohen",
     "GaussianScore": "scores.gaussian",
+    "GroupNorm": "norms.groups",
     "LinearScore": "scores.linear",
     "LipschitzScore": "scores.lipschitz",
     "LocallyBiased": "smoothing",
+    "Mahalanobis": "norms.mahalanobis",
     "MulticlassLocallyBiased": "multiclass",
     "NearestNeighborOracle": "oracles.nearest",
-    "Norm": "norms",
+    "Norm": "norms.base",
     "NormalSmoothing": "normal",
+    "OwnNorm": "norms.own",
     "ProbabilityMargin": "scores.margin",
     "Score": "scores.base",
     "cohen_certificate": "scores.cohen",

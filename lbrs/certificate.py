@@ -15,7 +15,7 @@ from torch import Tensor
 from lbrs._checks import ArrayLike, array, classes, labels, number
 from lbrs._files import write_text
 from lbrs.montecarlo import clopper_pearson
-from lbrs.norms import Norm, as_norm
+from lbrs.norms import Norm, as_norm, norm_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,7 +197,7 @@ class Certificate:
         content = {
             "prediction": self.prediction.int().tolist(),
             "radius": [value.hex() for value in self.radius.tolist()],
-            "p": self.norm.p.hex(),
+            **_stated(self.norm),
             "kind": self.kind,
             "source": self.source,
             "assumption": self.assumption,
@@ -214,11 +214,17 @@ class Certificate:
             content = json.loads(Path(path).read_text())
             radius = [float.fromhex(value) for value in content.pop("radius")]
             prediction = torch.tensor(content.pop("prediction"), dtype=torch.int64)
-            norm = Norm(float.fromhex(content.pop("p")))
+            norm = norm_from(content.pop("norm", None) or {"p": content.pop("p")})
             return cls(prediction, torch.tensor(radius, dtype=torch.float64), norm, **content)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             told = f"path must name a file written by Certificate.save, got {path}: {error}"
             raise ValueError(told) from error
+
+
+def _stated(norm: Norm) -> dict[str, object]:
+    """The norm as a file has it: an lp norm by its p."""
+    told = norm.stated()
+    return told if "p" in told else {"norm": told}
 
 
 def _needed(package: str) -> ModuleType:

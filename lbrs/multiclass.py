@@ -52,7 +52,7 @@ class MulticlassLocallyBiased:
         if not isinstance(oracle, ClassOracle):
             raise TypeError(f"oracle must be a ClassOracle, got {type(oracle).__name__}")
         self.base, self.oracle = score, oracle
-        self.alpha, self.norm = number("alpha", alpha, low=0), as_norm("norm", norm)
+        self.alpha, self.norm = number("alpha", alpha, low=0), as_norm("norm", norm, oracle.shape)
         self.classes = score.value(oracle.points[:1].reshape(1, *oracle.shape)).shape[1]
         classes("labels", oracle.labels, len(oracle.labels), self.classes)
         self.lipschitz = score.pairs(self.classes, norm).max().item()

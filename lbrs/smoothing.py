@@ -55,7 +55,7 @@ class LocallyBiased:
             given = type(oracle).__name__
             raise TypeError(f"oracle must be a NearestNeighborOracle, got {given}")
         score.check_shape(oracle.shape)
-        self.norm = as_norm("norm", norm)
+        self.norm = as_norm("norm", norm, oracle.shape)
         if score.only_norm not in (None, self.norm):
             kind = type(score).__name__
             raise ValueError(f"norm must be {score.only_norm} for a {kind}, got {self.norm}")

@@ -121,7 +121,7 @@ class _Attack:
         self.model, self.x, self.norm = model, x, certificate.norm
         self.flat = x.flatten(1)
         self.radius, self.prediction = certificate.radius.to(x), certificate.prediction.to(x)
-        size = self.norm(self.flat) + 1
+        size = self.norm(self.norm.movable(self.flat)) + 1
         finite = torch.isfinite(self.radius)
         self.scale = torch.where(finite, torch.maximum(self.radius, 1e-6 * size), 1e3 * size)
         self.best = torch.full_like(self.radius, torch.inf)
@@ -198,7 +198,7 @@ class _Attack:
         flat, norm = self.flat, self.norm
         for number in range(probes):
             noise = torch.randn(flat.shape, dtype=flat.dtype, generator=generator).to(flat.device)
-            corner = noise.sign() if number % 2 else noise
+            corner = norm.movable(noise.sign() if number % 2 else noise)
             yield corner / norm(corner)[:, None]
         gradient = self.gradient(flat)
         if gradient is not None:
@@ -217,7 +217,7 @@ class _Attack:
 
     def toward(self) -> Iterator[Tensor]:
         """Directions in which the oracle's label changes soonest: across bisectors, straight."""
-        flat, oracle = self.flat, self.model.oracle
+        flat, oracle, norm = self.flat, self.model.oracle, self.norm
         points, labels = oracle.points.to(flat), oracle.labels.to(flat)
         label, rho = oracle.label(self.x).to(flat), torch.cdist(flat, points)
         same = labels == label[:, None]
@@ -225,7 +225,7 @@ class _Attack:
         order = torch.where(same, torch.inf, rho).argsort(1)
         for place in range(min(8, len(points))):
             toward = points[order[:, place]]
-            yield self.norm.maximizer(toward - nearest)
-            straight = toward - flat
-            length = self.norm(straight)[:, None]
+            yield norm.maximizer(toward - nearest)
+            straight = norm.movable(toward - flat)
+            length = norm(straight)[:, None]
             yield torch.where(length > 0, straight / torch.where(length > 0, length, 1.0), 0.0)

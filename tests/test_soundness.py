@@ -39,6 +39,13 @@ TITLES = [
     "CohenScore, sharp",
     "GaussianScore, sharp",
     "NormalSmoothing, Theorem 1",
+    "LinearScore in other norms, paper",
+    "LinearScore in other norms, sharp",
+    "LinearScore in other norms, exact",
+    "1-NN oracle in other norms, paper",
+    "1-NN oracle in other norms, sharp",
+    "3-NN oracle in other norms, sharp",
+    "AffineScores in other norms, sharp",
 ]
 
 

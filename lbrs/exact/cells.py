@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, number
+from lbrs.exact.frames import frame
 from lbrs.exact.programs import Array
 from lbrs.exact.scaled import View, scaled
 from lbrs.exact.search import Search
-from lbrs.norms import L1, L2, LINF, Norm, as_norm
+from lbrs.norms import Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.scores.base import select
 from lbrs.scores.linear import LinearScore
@@ -83,7 +84,7 @@ def exact_radii(
     Parameters:
         score, alpha: as for ``LocallyBiased``.
         oracle: with k = 1.
-        norm: L1, L2 or LINF.
+        norm: L1, L2 or LINF, these with weights or masks, or Mahalanobis (without `box`).
         x: points (n, *shape), in [0, 1] if `box`.
         box: whether only points in [0, 1]^d count.
 
@@ -97,6 +98,8 @@ def exact_radii(
     """
     alpha = _checked(score, oracle, alpha, norm)
     points = batch("x", x, oracle.shape).to(score.device)
+    if box and not norm.absolute:
+        raise ValueError(f"box must be False in {norm}, got {box}")
     if box and len(points) and not (points.min() >= 0 and points.max() <= 1):
         given = f"{points.min().item():g} to {points.max().item():g}"
         raise ValueError(f"x must lie in [0, 1] for radii inside the box, got {given}")
@@ -139,11 +142,11 @@ def _checked(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, no
     """alpha as a float, or an error unless exact radii are known for such arguments."""
     if not isinstance(oracle, NearestNeighborOracle):
         raise TypeError(f"oracle must be a NearestNeighborOracle, got {type(oracle).__name__}")
-    norm, alpha = as_norm("norm", norm), number("alpha", alpha, low=0)
-    if not isinstance(score, LinearScore) or oracle.k != 1 or norm not in (L1, L2, LINF):
+    norm, alpha = as_norm("norm", norm, oracle.shape), number("alpha", alpha, low=0)
+    if not isinstance(score, LinearScore) or oracle.k != 1 or frame(norm, 1) is None:
         raise ValueError(
             "exact radii need as score a LinearScore, an oracle with k = 1, "
-            "and as norm L1, L2 or LINF, "
+            "and as norm L1, L2 or LINF, these with weights or masks, or Mahalanobis, "
             f"got {type(score).__name__}, k = {oracle.k} and {norm}"
         )
     score.check_shape(oracle.shape)

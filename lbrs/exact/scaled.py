@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from lbrs.exact.frames import Frame, frame
 from lbrs.exact.programs import Array, Box, lengths, nearest_in_half_space
 from lbrs.norms import Norm
 from lbrs.oracles.nearest import NearestNeighborOracle
@@ -17,6 +19,9 @@ from lbrs.scores.linear import LinearScore
 FAR = 1e300
 """Numbers beyond are cut off here: no sum or difference of two of them is infinite or NaN."""
 
+LEAST = 1e-200
+"""The least share of a row's largest entry that counts as its dual norm, where that is 0."""
+
 Places = npt.NDArray[np.int64]
 
 
@@ -24,7 +29,7 @@ Places = npt.NDArray[np.int64]
 class Scaled:
     """sign(R + alpha yhat) for the affine R = g/||a||_*, at n points.
 
-    scale: a power of two, the unit of points and distances.
+    scale: a power of two, the unit of points and distances. frame: where norms are lp norms.
     x: (n, d). points: (m, d), of equal reference points the first. groups: I_y for each label y.
     w: (d,), a/||a||_*; 0 if a = 0. R: (n,). error: (n,), how far R -+ alpha may be off.
     limits: of each coordinate.
@@ -32,6 +37,7 @@ class Scaled:
 
     scale: float
     norm: Norm
+    frame: Frame
     x: Array
     points: Array
     groups: dict[float, Places]
@@ -65,6 +71,8 @@ def scaled(
     rows, points = rows / scale, points / scale + 0.0  # the sum makes 0 of -0
     first = _first(points)
     labels = _array(oracle.labels)[first]
+    turned = frame(norm, len(a))
+    assert turned is not None  # as `exact_radii` has seen to
     slope = float(score.slope(norm)) or 1.0
     w, b = a * score._unit / slope, score.bias * score._unit / slope / scale
     length = min(alpha / scale, FAR)
@@ -74,6 +82,7 @@ def scaled(
     return Scaled(
         scale,
         norm,
+        turned,
         rows,
         points[first],
         {y: np.flatnonzero(labels == y) for y in np.unique(labels)},
@@ -102,8 +111,9 @@ def _first(points: Array) -> Places:
 class View:
     """The `i`-th point x of a classifier whose prediction there is s, and displacements d = z - x.
 
-    A z of P_{y,j} has w^T d >= c_y, which is s (R(z) + y alpha) <= 0, and is at least as near to
-    x_j as to all points of the other label (`bisectors`).
+    Rows and the box are those of v = T d, the problem's frame. A z of P_{y,j} has w^T v >= c_y,
+    which is s (R(z) + y alpha) <= 0, and is at least as near to x_j as to all points of the other
+    label (`bisectors`).
     """
 
     problem: Scaled
@@ -120,11 +130,6 @@ class View:
         return self.problem.norm
 
     @cached_property
-    def dual(self) -> float:
-        """The exponent of the dual norm."""
-        return self.norm.dual.p
-
-    @cached_property
     def V(self) -> Array:
         """x_j - x, (m, d)."""
         return self.problem.points - self.x
@@ -138,7 +143,7 @@ class View:
     @cached_property
     def w(self) -> Array:
         """-s a/||a||_*, (d,)."""
-        return -self.s * self.problem.w
+        return -self.s * self.problem.frame.rows(self.problem.w)
 
     @cached_property
     def c(self) -> dict[float, float]:
@@ -164,36 +169,50 @@ class View:
         """The lowest and the highest displacement of each coordinate, which has to be >= 0."""
         low, high = self.problem.limits
         above = np.nextafter(high - self.x, np.inf)
-        return low - self.x, np.where(self.x < high, above, 0.0)
+        return self.problem.frame.box((low - self.x, np.where(self.x < high, above, 0.0)))
 
     @cached_property
     def farthest(self) -> float:
         """No change of the prediction is farther, in a box or where there is no other label."""
         problem, high = self.problem, self.problem.limits[1]
         if high < math.inf:
-            return 1.01 * float(high * lengths(np.ones_like(self.x), self.norm.p))
+            corner = problem.frame.into(np.ones_like(self.x))
+            return 1.01 * float(high * lengths(corner, problem.frame.p))
         return 1.01 * float(abs(problem.R[self.i]) + problem.alpha + problem.error[self.i])
+
+    @cached_property
+    def spread(self) -> float:
+        """How fast rounding errors of the score grow, in multiples of ||w||_* = 1."""
+        if self.norm.absolute:
+            return 1.0
+        return float(self.norm.spread(torch.from_numpy(self.problem.w)))
 
     def foot(self, y: float) -> Array:
         """The displacement to the nearest point of the half-space of a label, without the box."""
         everywhere = np.full_like(self.x, -np.inf), np.full_like(self.x, np.inf)
-        _, d = nearest_in_half_space(self.w, 0.0, self.c[y], everywhere, self.norm.p)
-        assert d is not None  # as long as w is not 0
-        return d
+        frame = self.problem.frame
+        _, v = nearest_in_half_space(self.w, 0.0, self.c[y], everywhere, frame.p)
+        assert v is not None  # as long as w is not 0
+        return frame.back(v)
 
     def gaps(self, j: int | Places, k: int | Places) -> Array:
         """||x_j - x_k||_* for each of j or of k."""
-        return lengths(self.problem.points[j] - self.problem.points[k], self.dual)
+        frame, points = self.problem.frame, self.problem.points
+        apart = points[j] - points[k]
+        least = LEAST * abs(apart).max(-1)
+        found: Array = np.maximum(lengths(frame.rows(apart), frame.q), least)
+        return found
 
     def bisectors(self, j: int, k: Places) -> tuple[Array, Array]:
-        """Rows u (., d), of dual norm 1, and sides h for each of k: u^T d >= h where x + d is at
-        least as near to x_j as to x_k. The sides are rounded down."""
-        points, V = self.problem.points, self.V
+        """Rows u (., d), of dual norm 1 (0 where no change allowed moves between x_j and x_k), and
+        sides h for each of k: u^T v >= h where x + d is at least as near to x_j as to x_k. The
+        sides are rounded down."""
+        frame, points, V = self.problem.frame, self.problem.points, self.V
         u = points[j] - points[k]
-        u /= lengths(u, self.dual)[:, None]
+        u /= self.gaps(j, k)[:, None]
         size = (abs(u) * (abs(V[j]) + abs(V[k]))).sum(1)
         side = (u * (V[j] + V[k])).sum(1)
-        return u, (side - of_row(len(self.x)) * size) / 2
+        return frame.rows(u), (side - of_row(len(self.x)) * size) / 2
 
     def mislabelled(self, half: Array, square: Array | float) -> Array:
         """`rounding.mislabelled`, in these units."""

@@ -66,7 +66,7 @@ class Search:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self.p = view.norm.p
+        self.p = view.problem.frame.p
 
     def nearest(self) -> tuple[float, list[Cell]]:
         """The safe radius, and the polyhedra at the least distance; none if all are empty."""
@@ -149,7 +149,8 @@ class Search:
         view = self.view
         against = view.problem.groups[-P.y] if P.y in view.opposite_nearest else ()
         others = np.setdiff1d(against, P.members).astype(int)
-        near = np.argsort(view.half[others] - view.V[others] @ d)[:64]
+        moved = view.problem.frame.back(d)
+        near = np.argsort(view.half[others] - view.V[others] @ moved)[:64]
         others = others[near]
         u, h = view.bisectors(P.j, others)
         over, size = h + push - u @ d, length(d, self.p)
@@ -189,14 +190,14 @@ class Search:
         Within reach the score is off by a share `affine_slope` of it beyond what `View.c` has, w by
         a share u and a row of bisectors by 2 u, and a label by `View.mislabelled`.
         """
-        view, d = self.view, len(self.view.x)
+        view, d, share = self.view, len(self.view.x), self.view.problem.frame.share
         half = np.maximum(view.half[P.j], view.half[P.members])
-        wide = d ** max(0.0, 0.5 - 1 / self.p)  # ||v||_2 <= wide ||v||
+        wide = view.norm.stretch(d)
         with np.errstate(over="ignore"):
             wrong = view.mislabelled(half, wide * reach * (wide * reach))
             wrong = wrong / view.gaps(P.j, P.members)
-        turned = (affine_slope(d) + 4 * EPS) * reach
-        slack = np.r_[turned, 2 * EPS * reach + wrong]
+        turned = (affine_slope(d) * view.spread + 4 * EPS + share) * reach
+        slack = np.r_[turned, (2 * EPS + share) * reach + wrong]
         if not slack.max() < 1e290:
             return 0.0
         return min(reach, certified(P.H, P.h - slack, lam, view.box, self.p))
@@ -222,4 +223,5 @@ class Search:
 
     def moved(self, d: Array) -> Array:
         """x + d, within the limits."""
-        return np.clip(self.view.x + d, *self.view.problem.limits)
+        moved = self.view.problem.frame.back(d)
+        return np.clip(self.view.x + moved, *self.view.problem.limits)

@@ -192,7 +192,7 @@ class Pool:
 
     def constant(self, norm: Norm) -> float:
         """A Lipschitz constant in `norm`: an input becomes at most `windows` outputs."""
-        return math.pow(self.windows, 0.0 if norm == LINF else 1 / norm.p)
+        return math.pow(self.windows, 0.0 if norm == LINF else 1.0 if norm == L1 else 0.5)
 
     def forward(self, bounds: Bounds, kind: Arithmetic) -> Bounds:
         """The bounds of the largest of a window: those of the entries."""

@@ -4,16 +4,15 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import chunks
-from lbrs.norms import Norm
 
 CACHED = 64
 """Pairs of rows are taken in parts this many times smaller than memory allows: 1 MiB, which stays
 in a processor's cache."""
 
 
-def distances(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
-    """||a_i - b_j|| for rows of `a` (n, d) and `b` (m, d), as (n, m); 0 for equal rows."""
-    return torch.cdist(a, b, p=norm.p, compute_mode="donot_use_mm_for_euclid_dist")
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """||a_i - b_j||_2 for rows of `a` (n, d) and `b` (m, d), as (n, m); 0 for equal rows."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def ranked(group: Tensor, keys: tuple[Tensor, ...], count: int) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from lbrs._checks import chunks
 from lbrs.norms import Norm
+from lbrs.norms.lp import Lp
 from lbrs.oracles.distances import CACHED
-from lbrs.rounding import TINY, of_product
+from lbrs.rounding import EPS, TINY, of_product
 
 ROOM = 1e-12
 """The share by which bounds are widened, for the rounding of ranges, powers and quotients."""
@@ -22,6 +23,7 @@ class Gaps:
     def __init__(self, points: Tensor, center: Tensor, centered: Tensor, squares: Tensor) -> None:
         self.points, self.center, self.centered = points, center, centered
         self.squares = squares
+        self._images: dict[Norm, tuple[Gaps, Tensor, Lp] | None] = {}
 
     @cached_property
     def _ranges(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -37,6 +39,42 @@ class Gaps:
 
     def bounds(self, rows: Tensor, columns: slice, norm: Norm) -> tuple[Tensor, Tensor]:
         """Numbers (n, m) below and above ||x_i - x_j|| for i in `rows` (n,) and j in `columns`.
+
+        A norm that is an lp norm of images is bounded by theirs, another one is computed.
+        """
+        if isinstance(norm, Lp):
+            return self._between(rows, columns, norm)
+        if norm not in self._images:
+            self._images[norm] = self._imaged(norm)
+        found = self._images[norm]
+        if found is None:
+            return self._computed(rows, columns, norm)
+        gaps, off, plain = found
+        low, high = gaps._between(rows, columns, plain)
+        wide = off[rows][:, None] + off[columns]
+        return (low - wide).clamp_(min=0), high + wide
+
+    def _imaged(self, norm: Norm) -> tuple["Gaps", Tensor, Lp] | None:
+        """The gaps between the images of `Norm.image`, and how far each may be off (m,)."""
+        found = norm.image(self.centered)
+        if found is None or not found[0].abs().max() < 1e150:
+            return None
+        image, off, plain = found
+        assert isinstance(plain, Lp)
+        zero = torch.zeros_like(self.center)[: image.shape[1]]
+        return Gaps(image, zero, image, image.square().sum(1)), off, plain
+
+    def _computed(self, rows: Tensor, columns: slice, norm: Norm) -> tuple[Tensor, Tensor]:
+        """As `bounds`, from every difference."""
+        others, d = self.points[columns], self.points.shape[1]
+        parts = chunks(len(rows), max(1, others.numel()))
+        values = [norm(self.points[rows[part]][:, None] - others) for part in parts]
+        length = torch.cat(values) if values else others.new_zeros(0, len(others))
+        share, lost = norm.rounding(d) + 4 * EPS, norm.lost(d)
+        return (length * (1 - share) - lost).clamp_(min=0), length * (1 + 2 * share) + lost
+
+    def _between(self, rows: Tensor, columns: slice, norm: Lp) -> tuple[Tensor, Tensor]:
+        """As `bounds`, for lp.
 
         With v = x_i - x_j: l2 by a product of matrices; ||v||_1 <= sum_c w_c (s + t - 2 s t) where
         x_i and x_j have s and t of the range w_c above its lower end; ||v||_inf by the ranges.

@@ -8,9 +8,10 @@ from torch import Tensor
 from lbrs import _checks
 from lbrs._checks import batch, chunks, integer
 from lbrs.norms import L2, Norm, as_norm
+from lbrs.norms.lp import Lp
 from lbrs.oracles.distances import CACHED, distances, folded, ranked
 from lbrs.oracles.gaps import Gaps
-from lbrs.oracles.radii import Side
+from lbrs.oracles.radii import Side, farthest
 from lbrs.rounding import TINY, of_product, of_sum, squares
 
 SAMPLE = 1024
@@ -138,9 +139,9 @@ class NearestNeighborOracle:
         if bound == "paper" and self.k != 1:
             told = f"bound must be 'sharp' for k = {self.k}: the paper has k = 1 only, got 'paper'"
             raise ValueError(told)
-        norm, x = as_norm("norm", norm), self._flat(x)
+        norm, x = as_norm("norm", norm, self.shape), self._flat(x)
         parts = chunks(len(x), max(self._points.shape))
-        found = [self._radius(x[part], norm.dual, bound == "paper") for part in parts]
+        found = [self._radius(x[part], norm, bound == "paper") for part in parts]
         return torch.cat(found) if found else x.new_zeros(0)
 
     def __getstate__(self) -> dict[str, object]:
@@ -208,8 +209,9 @@ class NearestNeighborOracle:
         order, start = ranked(i, (high, low, self._kept[j]), len(x))
         return j[order[start[:, None] + more]]
 
-    def _radius(self, x: Tensor, dual: Norm, paper: bool) -> Tensor:
+    def _radius(self, x: Tensor, norm: Norm, paper: bool) -> Tensor:
         """The radius at a chunk of points."""
+        limit, lost = self._limits(x, norm)
         low, row, column = self._low(x)
         index = self._nearest(x, low, row, column, self.k)
         high = (low + column).add_(row)
@@ -221,9 +223,20 @@ class NearestNeighborOracle:
                 continue
             z, lower, upper = self._sharpened(x[rows], low[rows], high[rows], other)
             quorum = (self.k + 1) // 2
-            search = Side(z, lower, upper, same, other, quorum, self._gaps, dual)
-            result[rows] = search.radius(index[rows, 0] - same.start if paper else None)
+            taken = None if lost is None else lost[rows]
+            if taken is not None:
+                lower[:, other] -= taken[:, None]
+            search = Side(z, lower, upper, same, other, quorum, self._gaps, norm.dual, taken)
+            found = search.radius(index[rows, 0] - same.start if paper else None)
+            result[rows] = torch.minimum(found, limit[rows])
         return result
+
+    def _limits(self, x: Tensor, norm: Norm) -> tuple[Tensor, Tensor | None]:
+        """`radii.farthest` for points x; no limit for lp norms."""
+        if isinstance(norm, Lp):
+            return torch.full_like(x[:, 0], torch.inf), None
+        size = L2(x - self._center) + self._squares.max().sqrt()
+        return farthest(size * (1 + 1e-9), norm.stretch(x.shape[1]), 0 * size, x.shape[1])
 
     def _sharpened(self, x: Tensor, low: Tensor, high: Tensor, other: slice) -> tuple[Tensor, ...]:
         """x, low, high; by direct sums where they are wide for the nearest opposite point."""
@@ -233,7 +246,7 @@ class NearestNeighborOracle:
         room = high[:, other].gather(1, place[:, None])[:, 0] - least
         rows = (~(room <= ROUGH * (least + size))).nonzero().flatten()
         if len(rows):
-            values = distances(x[rows], self._points, L2).square_()
+            values = distances(x[rows], self._points).square_()
             low[rows] = values * (1 - slack) - 32 * d * TINY
             high[rows] = values * (1 + slack) + 32 * d * TINY
         return x, low, high

@@ -14,7 +14,7 @@ from lbrs.norms import Norm
 from lbrs.oracles.distances import CACHED, nth_largest, nth_least, ranked
 from lbrs.oracles.frontier import Frontier
 from lbrs.oracles.gaps import Gaps
-from lbrs.rounding import EPS, overtaking, squares
+from lbrs.rounding import EPS, SHARE, TINY, overtaking, squares
 
 
 def bisectors(
@@ -23,17 +23,42 @@ def bisectors(
     gap: Tensor,
     d: int,
     dual: Norm,
+    lost: Tensor | float = 0.0,
 ) -> Tensor:
     """Lower bounds of b_kj, which no rounding error of the labels or of this formula can break.
 
-    The difference x_k - x_j costs a share u, its norm `Norm.rounding`, the formula 5 u.
+    The difference x_k - x_j costs a share u, its norm `Norm.rounding`, the formula 5 u. Where the
+    gap is 0, so that no change allowed reaches x_j before x_k, b_kj is inf.
 
-    Parameters: squared distances as of `squares` and computed gaps ||x_k - x_j||_*, each (n,).
+    Parameters: squared distances as of `squares` and computed gaps ||x_k - x_j||_*, each (n,); what
+    is `lost` besides, as of `farthest`.
     """
     numerator = (to_other[0] - to_same[0]) + (to_other[1] - to_same[1])
     loose = dual.rounding(d) + 8 * EPS
-    safe = (numerator - overtaking(to_other[0], d)) / (2 * gap * (1 + loose))
-    return torch.where((gap > 0) & (safe > 0), safe, 0.0)
+    margin = numerator - overtaking(to_other[0], d) - lost
+    return torch.where(margin > 0, margin / (2 * gap * (1 + loose)), 0.0)
+
+
+def farthest(size: Tensor, stretch: float, blur: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    """How far labels may be asked for in any norm (n,), and what rounding may then take from a
+    difference of two squared distances (n,).
+
+    Lemma. Let ||d||_2 <= `stretch` ||d||, all points be within `size` of x in l2, and
+    ||d|| <= FAR size / stretch. Then z = x + d is within (1 + FAR) size of all of them, so a label
+    there is that of real arithmetic up to 2 SHARE (1 + FAR)^2 size^2 + 8 d TINY
+    (`rounding.overtaking` has the case of lp norms, where no such limit is needed). If z itself is
+    computed up to `blur`, and x too, a difference of squares 2 (x_k - x_j)^T z is off by
+    2 (2 size) (2 blur) besides.
+
+    Parameters: `size` (n,); `stretch` >= 0; `blur` (n,), in l2; `d` features.
+    """
+    limit = FAR * size / stretch if stretch > 0 else torch.full_like(size, torch.inf)
+    label = 2 * SHARE * ((1 + FAR) * size).square() * (1 + 1e-9)
+    return limit * (1 - 1e-9), label + 8 * d * TINY + 8 * (1 + 1e-9) * size * blur
+
+
+FAR = 2.0**18
+"""Labels are asked for within this multiple of the largest distance."""
 
 
 class Pairs(NamedTuple):
@@ -62,7 +87,8 @@ class Side:
 
     `low` and `high` (n, m) hold each row's squared distances, less a number of the row, within
     bounds that include four times all rounding and 16 d TINY; `same` and `other` are the slices of
-    the m reference points; `quorum` is (k + 1)/2.
+    the m reference points; `quorum` is (k + 1)/2; `lost` (n,) is taken off each difference of
+    squared distances, and off `low` of the others already.
     """
 
     x: Tensor
@@ -73,6 +99,7 @@ class Side:
     quorum: int
     gaps: Gaps
     dual: Norm
+    lost: Tensor | None = None
 
     def radius(self, paper: Tensor | None) -> Tensor:
         """The radius (n,) of Theorem K, or with k = `paper` (n,) alone that of Theorem 8."""
@@ -180,14 +207,15 @@ class Side:
 
     def _exact(self, row: Tensor, k: Tensor, j: Tensor, gap: Tensor) -> Tensor:
         """`bisectors` for triples, which are those of any other call with the same points."""
-        points = self.gaps.points
+        points, triple = self.gaps.points, row
         ends = torch.cat([self.same.start + k, self.other.start + j])
         code, inverse = (row.repeat(2) * len(points) + ends).unique(return_inverse=True)
         row, ends, d = code // len(points), code % len(points), points.shape[1]
         parts = [squares(self.x[row[p]], points[ends[p]]) for p in chunks(len(row), CACHED * d)]
         high, low = (torch.cat(values)[inverse] for values in zip(*parts, strict=True))
         to_same, to_other = (high[: len(k)], low[: len(k)]), (high[len(k) :], low[len(k) :])
-        return bisectors(to_same, to_other, gap, d, self.dual)
+        lost = 0.0 if self.lost is None else self.lost[triple]
+        return bisectors(to_same, to_other, gap, d, self.dual, lost)
 
 
 def _quotient(numerator: Tensor, gap: Tensor) -> Tensor:

@@ -161,14 +161,17 @@ class Score:
         return (told if self.assume_smooth else "") + limits
 
     def inside(self, x: Tensor) -> Tensor:
-        """`x` moved into the domain, which brings it no farther from a point of it in any norm."""
+        """`x` moved into the domain, which brings it no farther from a point of it in an `absolute`
+        norm."""
         return x if self.domain is None else x.clamp(-self.domain, self.domain)
 
-    def within_domain(self, x: Tensor, radius: Tensor) -> Tensor:
-        """The radii (n,) of balls around `x` (n, *shape), ended at the border of the domain."""
+    def within_domain(self, x: Tensor, radius: Tensor, norm: Norm) -> Tensor:
+        """The radii (n,) of balls in `norm` around `x` (n, *shape), ended at the border of the
+        domain."""
         if self.domain is None or not len(x):
             return radius
-        border = round_down(self.domain - x.flatten(1).abs().amax(1))
+        room, reach = self.domain - x.flatten(1).abs(), norm.reach(x[0].numel()).to(x)
+        border = round_down(torch.where(reach > 0, room / reach, torch.inf).amin(1))
         return torch.minimum(radius, border.to(radius))
 
     def first_order(self, x: Tensor, norm: Norm) -> tuple[Linearization | None, Constant | None]:

@@ -105,7 +105,7 @@ class ClassScores(Score):
         divisor = self.constants(pairs, norm)
         nb = local.neighbor.to(h)
         radius = theorem_m(lowered, local.label, nb, alpha, K, divisor, predicted)
-        radius = self.within_domain(local.x, round_down(radius * (1 - 16 * EPS)))
+        radius = self.within_domain(local.x, round_down(radius * (1 - 16 * EPS)), norm)
         told = self.assumption(pairs, norm)
         kind, source = "deterministic", "Theorem M"
         return Certificate(predicted, radius, norm, kind, source, told, classes=count)
@@ -204,7 +204,7 @@ class AffineScores(ClassScores):
     def constants(self, pairs: Tensor, norm: Norm) -> Tensor:
         """As of `ClassScores`: the error of a score grows with the distance, by a share of
         ||w_c||_*."""
-        sizes = norm.dual(self.weight) * affine_slope(self.weight.shape[1])
+        sizes = norm.spread(self.weight) * affine_slope(self.weight.shape[1])
         return super().constants(pairs + (sizes[:, None] + sizes), norm)
 
     def assumption(self, pairs: Tensor, norm: Norm) -> str:

@@ -110,8 +110,12 @@ class LinearScore(Score):
         distance to that is the margin at x over ||a||_*, and G (1 + share + spread) is not below
         ||a||_* and the errors that grow with the distance.
         """
-        slope, spread = self.slope(norm), affine_slope(self.weight.numel())
-        bias, above = alpha * slope, slope * (1 + self.share(norm) + spread)
+        slope, grown = self.slope(norm), affine_slope(self.weight.numel())
+        bias, above = alpha * slope, slope * (1 + self.share(norm) + grown)
+        weight = norm.movable(self.weight.flatten() * self._unit)
+        above = torch.maximum(above, norm.dual.above(weight))
+        if not norm.absolute:
+            above = above + grown * norm.spread(weight)
         value = (prediction * first.value - self.rounding_error(x)) * self._unit
         flat = torch.where(value > 0, torch.inf, -torch.inf)
 

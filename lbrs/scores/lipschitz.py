@@ -91,7 +91,7 @@ class LipschitzScore(Score):
         prediction = select(first, local.label, alpha)
         distance = lipschitz_distance(prediction * first.value, alpha, K, self.rounding)
         radius = theorem_h(distance, prediction == local.label, local.neighbor, alpha)
-        radius = self.within_domain(local.x, round_down(radius))
+        radius = self.within_domain(local.x, round_down(radius), local.norm)
         told = f"computed with relative errors of at most {self.rounding:g}{self.assumed}"
         told = f"h is {K:g}-Lipschitz in {local.norm}, {told}"
         return Certificate(prediction, radius, local.norm, "deterministic", "Theorem H", told)

@@ -33,7 +33,7 @@ def certify_smooth(score: "Score", local: Local, alpha: float, bound: str) -> Ce
         radius, source = paper_radius(local, alpha), "Theorem 8"
     else:
         radius, source = sharp_radius(score, local, prediction, alpha), "Theorem E'"
-    radius = score.within_domain(local.x, round_down(radius))
+    radius = score.within_domain(local.x, round_down(radius), local.norm)
     told = assumption(score, local, bound)
     return Certificate(prediction, radius, local.norm, "deterministic", source, told)
 
@@ -176,7 +176,7 @@ def where_bounded(L: Tensor, radius: Radius) -> Tensor:
 
 def largest_ball(x: Tensor, norm: Norm) -> Tensor:
     """The largest radii (n,) at which a local constant is asked for."""
-    return 1e9 * (1 + norm(x.flatten(1)))
+    return 1e9 * (1 + norm(norm.movable(x.flatten(1))))
 
 
 def gradient_of(output: Tensor, x: Tensor) -> Tensor:

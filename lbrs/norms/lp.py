@@ -7,59 +7,36 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lbrs._checks import digits, number, shown
+from lbrs._checks import digits, number
+from lbrs.norms.base import Image, Norm
 
 
 @final
 @dataclass(frozen=True)
-class Norm:
-    r"""The lp norm on R^d.
-
-    .. math::
-
-       \|v\| = \Big(\sum_i |v_i|^p\Big)^{1/p}, \qquad
-       \|v\| = \max_i |v_i| \ \text{ for } p = \infty
-
-    Calling it maps vectors (..., d) to their norms (...,), scaled by the largest entry, so that
-    neither overflow nor underflow occurs; ``rounding`` bounds how far the result may be off.
-    A certificate rests on the laws of a norm and of its dual, so the class is final.
-
-    Source: Section 2.1, :doc:`linear`.
-
-    Parameters:
-        p: a number with 1 <= p <= inf.
-
-    Raises:
-        ValueError, TypeError: for any other p; TypeError for a subclass.
-
-    >>> float(L2(torch.tensor([3.0, 4.0])))
-    5.0
-    """
+class Lp(Norm, kind="lp"):
+    """The lp norm, as `Norm` says: vectors are scaled by the largest entry, so that neither
+    overflow nor underflow occurs."""
 
     __slots__ = ("p",)  # not slots=True, whose copy of the class breaks the errors of a frozen one
     p: float
 
-    def __init_subclass__(cls, **_: object) -> None:
-        raise TypeError("Norm must not be subclassed: a certificate rests on the laws of lp norms")
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "p", number("p", self.p, low=1, infinite=True))
 
-    def __reduce__(self) -> tuple[type["Norm"], tuple[float]]:
+    def __reduce__(self) -> tuple[type[Norm], tuple[float]]:
         return Norm, (self.p,)
+
+    def __repr__(self) -> str:
+        return f"Norm(p={self.p})"
 
     def __str__(self) -> str:
         return "linf" if self.p == math.inf else f"l{digits(self.p)}"
 
     @property
-    def dual(self) -> "Norm":
-        r"""The dual norm, which is lq with 1/p + 1/q = 1 (:prf:ref:`Lemma 0 <lemma-0>`).
-
-        .. math:: \|y\|_* = \sup\{x^\top y : \|x\| \le 1\}
-        """
+    def dual(self) -> Norm:
         if self.p == 1:
             return LINF
-        return L1 if self.p == math.inf else Norm(self.p / (self.p - 1))
+        return L1 if self.p == math.inf else Lp(self.p / (self.p - 1))
 
     def __call__(self, v: Tensor) -> Tensor:
         largest = v.abs().amax(-1)
@@ -94,41 +71,25 @@ class Norm:
             return 0.0
         return (d + 10 + 4 * math.log(max(d, 1))) * torch.finfo(dtype).eps / 2
 
-    def above(self, v: Tensor) -> Tensor:
-        """||v|| or a little more, never less, for `v` (..., d), as (...,): what a divisor has to
-        be; 0 only for v = 0.
+    def lost(self, d: int, dtype: torch.dtype = torch.float64) -> float:
+        return 0.0  # `above` takes the next number
 
-        It is also above the norm of a vector whose entries, differences of two numbers each, were
-        rounded to `v`: with s = `rounding(d)`, ||v|| (1 + u) <= (computed + t/2) (1 + u) / (1 - s).
+    def reach(self, d: int) -> Tensor:
+        return torch.ones(d, dtype=torch.float64)
 
-        >>> bool(L2.above(torch.tensor([1.0, 1.0])) ** 2 > 2)
-        True
-        """
-        length, u = self(v), torch.finfo(v.dtype).eps / 2
-        share = min(self.rounding(v.shape[-1], v.dtype) + u, 0.5)
-        raised = torch.nextafter(length * ((1 + 4 * u) / (1 - share)), length.new_tensor(math.inf))
-        return torch.where(length > 0, raised, length)
+    def stretch(self, d: int) -> float:
+        power: float = d ** max(0.0, 0.5 - 1 / self.p)
+        return power * (1 + 1e-12)
+
+    def image(self, v: Tensor) -> Image:
+        return v, torch.zeros_like(v[:, 0]), self
+
+    def stated(self) -> dict[str, object]:
+        return {"p": self.p.hex()}
 
     def maximizer(self, a: Tensor) -> Tensor:
-        r"""A vector m of length 1 in which the pairing with a is largest: the optimal bias for
-        alpha = 1; 0 where a = 0.
-
-        .. math:: a^\top m = \|a\|_*, \qquad \|m\| = 1
-
-        m_i = sign(a_i) w_i / ||w|| with w_i = (abs(a_i) / max abs(a))^(1/(p - 1)): nothing
-        underflows.
-
-        Source: equation (3), :doc:`linear`.
-
-        Parameters:
-            a: (..., d).
-
-        Returns:
-            (..., d).
-
-        >>> LINF.maximizer(torch.tensor([2.0, -3.0]))
-        tensor([ 1., -1.])
-        """
+        """As `Norm.maximizer`: m_i = sign(a_i) w_i / ||w|| with
+        w_i = (abs(a_i) / max abs(a))^(1/(p - 1)), so that nothing underflows."""
         if self.p == math.inf:
             return a.sign()
         sizes = a.abs()
@@ -141,17 +102,6 @@ class Norm:
         return a.sign() * (w / torch.where(length > 0, length, 1.0))
 
 
-L1 = Norm(1)
-L2 = Norm(2)
-LINF = Norm(math.inf)
-
-FAMILY = (Norm,)
-"""The classes of norms that certificates are proved for, exactly these."""
-
-
-def as_norm(name: str, value: Norm) -> Norm:
-    """`value` itself, or a TypeError unless its class is one of `FAMILY`; subclasses are not."""
-    if type(value) not in FAMILY:
-        told = shown(value)
-        raise TypeError(f"{name} must be a Norm such as L1, L2, LINF or Norm(3), got {told}")
-    return value
+L1: Norm = Lp(1)
+L2: Norm = Lp(2)
+LINF: Norm = Lp(math.inf)
