@@ -1,19 +1,18 @@
 """The `lbrs` command: fetch data, run experiments, for many seeds too, and build the website."""
 
 import logging
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from lbrs.website.interrupts import interruptible
 
 if TYPE_CHECKING:
     from lbrs.experiments.plan import Task
@@ -73,7 +72,7 @@ def fetch(datasets: Datasets = None) -> None:
 
     names = _known("data set", datasets, data.DATASETS)
     failed = False
-    with _interruptible():
+    with interruptible():
         for name in names:
             try:
                 typer.echo(f"{name}  {data.fetch(name)}")
@@ -98,6 +97,23 @@ def run(
     asked = [known[name] for name in _known("run", runs, known)]
     jobs = [job_of(root, one, profile.value, seed, device) for one in asked]
     raise typer.Exit(int(not _each(jobs, workers)))
+
+
+@app.command()
+def parameters(
+    run: Annotated[str, typer.Argument(help="A name in notebooks/runs.yml.")],
+    profile: Annotated[Profile, PROFILE] = Profile.quick,
+) -> None:
+    """Print what a run is given at a profile, as YAML for `papermill -f`."""
+    from lbrs.experiments import plan
+
+    _, known = _project()
+    (name,) = _known("run", [run], known)
+    try:
+        typer.echo(plan.parameters(known[name], profile.value), nl=False)
+    except ValueError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(2) from None
 
 
 @app.command()
@@ -134,7 +150,7 @@ def sweep(
         tasks, target, root / "_build/sweep", scheduler=scheduler, workers=workers
     )
     try:
-        with _interruptible() as interrupted:
+        with interruptible() as interrupted:
             good = _tell(results, tasks, interrupted)
     except sweeping.SweepError as error:
         typer.echo(error, err=True)
@@ -200,7 +216,7 @@ def _build(root: Path, profile: str | None, seed: int | None, workers: int | Non
     if not _each(jobs.stale(root, profile, seed), workers):
         typer.echo("The website was not built.", err=True)
         raise typer.Exit(1)
-    with _interruptible():
+    with interruptible():
         typer.echo(book.render(root))
 
 
@@ -242,7 +258,7 @@ def _each(jobs: "list[Job]", workers: int | None) -> bool:
         typer.echo(f"{name} ...", err=True)
 
     try:
-        with _interruptible():
+        with interruptible():
             for name, end in together(attempts, workers or cores(), begin):
                 ended[name] = end
     except BookError as error:
@@ -273,28 +289,3 @@ def _attempt(job: "Job") -> tuple[str, bool]:
         return f"taken from the published record: {' '.join(ending.reason.split())}", True
     done = "executed" if ending is None else "re-run"
     return f"{done} in {time.perf_counter() - start:.0f} s", True
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C ends the command with exit status 130 and a word on how to go on.
-
-    Yields a function that says whether Ctrl-C was pressed: Python drops the exception where it
-    falls into a finalizer.
-    """
-    pressed: list[int] = []
-
-    def press(number: int, frame: FrameType | None) -> None:
-        pressed.append(number)
-        raise KeyboardInterrupt
-
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, press) if main else None
-    try:
-        yield lambda: bool(pressed)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command continues where this one stopped.", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)

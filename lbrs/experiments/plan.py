@@ -1,19 +1,28 @@
-"""What a sweep computes: every run with every seed and every combination of parameters."""
+"""What is computed: a run with a seed and parameters, as a notebook asks for it, or, in a sweep,
+every run with every seed and every combination of parameters."""
 
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from urllib.parse import quote
 
+from lbrs._checks import integer
 from lbrs.experiments.configs import Config
-from lbrs.experiments.records import record_name
-from lbrs.experiments.runs import Run
+from lbrs.experiments.records import find_project, record_name
+from lbrs.experiments.runs import RESERVED, Run, load_runs
+from lbrs.experiments.stages import pick_device
 from lbrs.experiments.table import EXPERIMENTS, experiment_in
 
 MOST_SEEDS = 10_000
+
+NAMING = ("dataset",)
+"""The choices that the name of a run stands for: no one may set them otherwise."""
+
+IPYTHON = ("In", "Out")
+"""What IPython keeps in a notebook's namespace beside names that begin with _."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,65 @@ def _folder_name(choices: dict[str, Any]) -> str:
     if len(text) <= 200:
         return text
     return f"{text[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def asked(kind: str, namespace: Mapping[str, Any]) -> Task:
+    """What the parameters in the `namespace` of a notebook ask for: what notebooks/runs.yml says
+    for their run and profile, and on top the choices that are given, unless they are None.
+
+    Every plain value in the namespace is a parameter, but for names that begin with _.
+
+    Parameters:
+        kind: the experiment of the notebook, as in `lbrs.experiments.table`.
+        namespace: of the notebook, its `globals()`.
+
+    Raises:
+        ValueError: naming the parameter, for an unknown one, for a value that does not fit, and for
+            a run of another notebook or of other data.
+        FileNotFoundError: outside a project.
+    """
+    given = {name: value for name, value in namespace.items() if _is_parameter(name, value)}
+    name, profile, seed, device = (given.pop(reserved, None) for reserved in RESERVED)
+    runs, notebook = load_runs(find_project()), EXPERIMENTS[kind].notebook
+    own = [run.name for run in runs.values() if run.source == notebook]
+    if name not in own:
+        raise ValueError(
+            f"run must be one of {', '.join(own)} in notebooks/{notebook}, got {name!r}"
+        )
+    usual = configure(runs[name], profile, {})
+    config = configure(runs[name], profile, given)
+    before = asdict(usual)
+    pick_device(device)
+    chosen = {key: value for key, value in asdict(config).items() if value != before[key]}
+    return Task(name, profile, integer("seed", seed, low=0), config, chosen, device)
+
+
+def _is_parameter(name: str, value: object) -> bool:
+    return not name.startswith("_") and name not in IPYTHON and _is_plain(value)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether papermill can have given this value."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, int, float))
+
+
+def parameters(run: Run, profile: str) -> str:
+    """All that the notebook of `run` can be given at `profile`, but seed and device, as YAML for
+    papermill; ValueError as in `plan`."""
+    import yaml
+
+    config = configure(run, profile, {})
+    choices = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(config).items()
+    }
+    told = {"run": run.name, "profile": profile, **choices}
+    text: str = yaml.safe_dump(told, sort_keys=False, default_flow_style=None, width=100)
+    return text
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -136,7 +204,8 @@ def plan(
 
 
 def configure(run: Run, profile: str, choices: dict[str, Any]) -> Config:
-    """The choices of `run` at `profile`, with `choices` on top; ValueError as in `plan`."""
+    """The choices of `run` at `profile`, with `choices` on top unless they are None; ValueError as
+    in `plan`."""
     experiment = experiment_in(run.source)
     if experiment is None:
         notebooks = ", ".join(one.notebook for one in EXPERIMENTS.values())
@@ -146,10 +215,12 @@ def configure(run: Run, profile: str, choices: dict[str, Any]) -> Config:
         )
     defaults = {choice.name: choice.default for choice in fields(experiment.config)}
     values = {}
-    for name, value in {**run.chosen(profile), **choices}.items():
+    own = {**defaults, **run.chosen(profile)}
+    for name, value in {**own, **choices}.items():
         if name not in defaults:
             allowed = ", ".join(defaults)
             raise ValueError(f"run {run.name!r}: unknown parameter {name!r}; allowed are {allowed}")
+        value = own[name] if value is None else value
         try:
             values[name] = _fit(value, defaults[name])
         except (TypeError, ValueError):
@@ -157,10 +228,20 @@ def configure(run: Run, profile: str, choices: dict[str, Any]) -> Config:
                 f"run {run.name!r}: parameter {name!r} must be of the kind of its default "
                 f"{defaults[name]!r}, got {value!r}"
             ) from None
+    for name in NAMING:
+        _check_naming(run, name, own, values)
     try:
         return experiment.config(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"run {run.name!r}: {error}") from error
+
+
+def _check_naming(run: Run, name: str, own: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    if name in values and values[name] != own[name]:
+        raise ValueError(
+            f"run {run.name!r} has {name} {own[name]!r}, got {values[name]!r}: "
+            f"choose another run of notebooks/{run.source}"
+        )
 
 
 def _fit(value: Any, default: Any) -> Any:

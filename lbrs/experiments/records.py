@@ -202,8 +202,8 @@ def find_project(start: Path | None = None) -> Path:
             check_home(folder)
             return folder
     raise FileNotFoundError(
-        f"no companion project at or above {start}: go to the folder that holds _toc.yml and "
-        "notebooks/runs.yml"
+        f"no companion project at or above {start}: its notebooks do not come with the package; "
+        "go to the folder of its sources, which holds _toc.yml and notebooks/runs.yml"
     )
 
 

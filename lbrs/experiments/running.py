@@ -10,10 +10,12 @@ import torch
 from lbrs._checks import integer
 from lbrs.experiments.configs import Config
 from lbrs.experiments.data import DataError
+from lbrs.experiments.plan import Task
 from lbrs.experiments.records import (
     PROFILES,
     Record,
     published,
+    published_seeds,
     record_name,
     recorded,
     records_folder,
@@ -35,6 +37,11 @@ class Outcome:
     record: Record
     rerun: bool
     reason: str = ""
+
+    @property
+    def published(self) -> list[Record]:
+        """The published records of the same run."""
+        return published_seeds(self.record.run)
 
     @property
     def sentence(self) -> str:
@@ -67,6 +74,7 @@ def run(
     seed: int,
     device: str = "auto",
     folder: Path | None = None,
+    partial: Path | None = None,
 ) -> Record:
     """Compute an experiment and write its record to `folder`.
 
@@ -82,6 +90,7 @@ def run(
         seed: of every random choice, >= 0.
         device: "cpu", "cuda", or "auto", which takes a GPU if there is one.
         folder: where the record goes; the project's _build/records by default.
+        partial: where finished stages are kept; beside `folder` by default.
 
     Raises:
         ValueError: for an unknown profile or device.
@@ -95,26 +104,23 @@ def run(
     folder = Path(folder) if folder else records_folder()
     path = folder / record_name(run, profile, seed)
     key = [run, profile, seed, str(place), asdict(config)]
-    stages = Stages(folder.parent / "partial", key, title=f"{run}-{profile}-{seed}")
+    stages = Stages(partial or folder.parent / "partial", key, title=f"{run}-{profile}-{seed}")
     if known := recorded(path, kind_of(config), asdict(config), place.type):
         stages.drop()  # of a process that was killed once the record was written
         return known
-    return _computed(config, run, profile, seed, place, folder, stages)
+    record = _computed(config, run, profile, seed, place, stages)
+    record.save(folder)
+    stages.clear()
+    return record
 
 
 def _computed(
-    config: Config,
-    run: str,
-    profile: str,
-    seed: int,
-    device: torch.device,
-    folder: Path,
-    stages: Stages,
+    config: Config, run: str, profile: str, seed: int, device: torch.device, stages: Stages
 ) -> Record:
     kind, choices, sources, changed = kind_of(config), asdict(config), sources_hash(), commit()
     with _one_thread():
         task, results = EXPERIMENTS[kind].compute(config, seed, device, stages)
-    record = Record(
+    return Record(
         run=run,
         kind=kind,
         profile=profile,
@@ -129,26 +135,31 @@ def _computed(
         wall_time=stages.seconds,
         results=results,
     )
-    record.save(folder)
-    stages.clear()
-    return record
 
 
-def run_or_published(
-    config: Config, *, run: str, profile: str, seed: int, device: str = "auto"
-) -> Outcome:
-    """As `run`; where the data cannot be had, the published record of the project's book/records
-    instead, with the reason."""
+def run_or_published(task: Task) -> Outcome:
+    """The record of `task`, in the project's _build/records: where the data cannot be had, the
+    published one of book/records instead, with the reason, unless the task has choices of its
+    own."""
+    records = records_folder()
     try:
-        return Outcome(_run(config, run=run, profile=profile, seed=seed, device=device), True)
+        record = run(
+            task.config,
+            run=task.run,
+            profile=task.profile,
+            seed=task.seed,
+            device=task.device,
+            folder=(records / task.name).parent,
+            partial=(records.parent / "partial" / task.name).parent,
+        )
     except DataError as error:
+        if task.choices:
+            raise
         try:
-            return Outcome(published(run, kind_of(config)), False, str(error).rstrip("."))
+            return Outcome(published(task.run, kind_of(task.config)), False, str(error).rstrip("."))
         except FileNotFoundError:
             raise error from None
-
-
-_run = run
+    return Outcome(record, True)
 
 
 @contextmanager

@@ -197,8 +197,8 @@ def check_parameters(source: str, cells: "list[NotebookNode]", given: dict[str, 
     """Refuse a notebook whose first code cell, tagged `parameters`, does not fit what is `given`,
     and one in which a parameter is never read.
 
-    A value must have its default's type; an int may stand for a float, and each item of a list must
-    fit some item of the default list. Values not given keep their defaults.
+    A value must have its default's type, unless that is None; an int may stand for a float, and
+    each item of a list must fit some item of the default list. `globals()` reads every parameter.
 
     Parameters:
         source: names the notebook in the errors.
@@ -217,7 +217,7 @@ def check_parameters(source: str, cells: "list[NotebookNode]", given: dict[str, 
     defaults = _literals(source, code[0].source)
     read = set[str]().union(*(_names_read(source, cell.source) for cell in code[1:]))
     for name in defaults:
-        if name not in read:
+        if not {name, "globals"} & read:
             raise ValueError(f"{source}: parameter {name!r} is defined but no later cell reads it")
     for name, value in given.items():
         if name not in defaults:
@@ -271,7 +271,8 @@ def _fits(value: object, default: object) -> bool:
         return not default or all(
             any(_fits(item, example) for example in default) for item in value
         )
-    return type(value) is type(default) or (type(value) is int and type(default) is float)
+    kinds = (type(value), type(default))
+    return default is None or kinds[0] is kinds[1] or kinds == (int, float)
 
 
 def outcome_of(notebook: dict[str, Any]) -> Ending:

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from tiny import CERTIFIED as TINY
 
 from lbrs import L2, LINF, LocallyBiased, NearestNeighborOracle
 from lbrs.experiments import data, stages
@@ -23,22 +24,6 @@ from lbrs.verification import verify
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-TINY = CertifiedConfig(
-    dataset="digits",
-    reference_points=(4, 10),
-    train_points=60,
-    test_points=20,
-    width=4,
-    epochs=3,
-    alphas=(0.0, 0.1, 0.5, 2.0),
-    linf_alphas=(0.0, 0.01, 0.05, 0.2),
-    radius_points=7,
-    sigmas=(0.1, 0.3),
-    channels=(4, 4, 4),
-    noisy_epochs=1,
-    samples=30,
-    attacked=4,
-)
 PAGES = [certified.reading, cohen.reading, certified.attacks]
 FIGURES = [certified.accuracy, certified.average_radius, cohen.accuracy]
 

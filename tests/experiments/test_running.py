@@ -15,6 +15,7 @@ from tiny import TINY
 
 from lbrs.experiments import data, records, stages
 from lbrs.experiments.configs import ImagesConfig, SpiralConfig
+from lbrs.experiments.plan import Task
 from lbrs.experiments.running import Outcome, run, run_or_published
 from lbrs.experiments.stages import Stages
 from lbrs.pages import text
@@ -195,7 +196,7 @@ def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch,
 
     monkeypatch.setattr(data, "images", missing)
     monkeypatch.setattr(records, "find_project", lambda: tmp_path)
-    outcome = run_or_published(ImagesConfig(), run="mnist", profile="quick", seed=5)
+    outcome = run_or_published(Task("mnist", "quick", 5, ImagesConfig()))
     assert (
         not outcome.rerun
         and outcome.record.name == published.name == "mnist-paper-0.json"
@@ -203,7 +204,9 @@ def test_without_data_the_published_record_is_shown_with_the_reason(monkeypatch,
     )
     assert "Not re-run here" in outcome.sentence and "lbrs fetch mnist" in outcome.sentence
     with pytest.raises(data.DataError):
-        run_or_published(ImagesConfig(), run="unpublished", profile="quick", seed=0)
+        run_or_published(Task("unpublished", "quick", 0, ImagesConfig()))
+    with pytest.raises(data.DataError):
+        run_or_published(Task("mnist", "quick", 5, ImagesConfig(epochs=3), {"epochs": 3}))
 
 
 def test_an_outcome_shows_as_a_sentence_and_as_data(tmp_path):

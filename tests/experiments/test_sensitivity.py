@@ -6,24 +6,11 @@ import dataclasses
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from tiny import SENSITIVITY as TINY
 
 from lbrs.experiments.configs import SensitivityConfig
 from lbrs.experiments.running import run
 from lbrs.pages import sensitivity as told
-
-TINY = SensitivityConfig(
-    dataset="digits",
-    test_points=30,
-    channels=4,
-    epochs=2,
-    reference_points=(2, 10),
-    positives=(1, 8),
-    widths=(2, 4),
-    samples=40,
-    sigmas=(0.0, 0.3),
-    alpha_points=9,
-    radius=0.3,
-)
 
 
 @pytest.fixture(scope="module")

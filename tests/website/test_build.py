@@ -211,6 +211,7 @@ def test_parameters_that_fit_pass():
         given,
     )
     assert given["scale"] == 2
+    runs.check_parameters("x.md", cells("points = None", "print(globals())"), {"points": [1]})
 
 
 @pytest.mark.parametrize("tagged", [(), (1,), (0, 1)])

@@ -33,10 +33,11 @@ device = "auto"
 
 ```{{code-cell}} python
 from lbrs.experiments.configs import SpiralConfig
+from lbrs.experiments.plan import Task
 from lbrs.experiments.running import run_or_published
 
 config = SpiralConfig(**{SIZES | EXACT})
-run_or_published(config, run=run, profile=profile, seed=seed, device=device)
+run_or_published(Task(run, profile, seed, config, device=device))
 ```
 """
 
