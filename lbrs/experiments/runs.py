@@ -271,8 +271,7 @@ def _fits(value: object, default: object) -> bool:
         return not default or all(
             any(_fits(item, example) for example in default) for item in value
         )
-    kinds = (type(value), type(default))
-    return default is None or kinds[0] is kinds[1] or kinds == (int, float)
+    return default is None or (type(value), type(default)) in ((type(default),) * 2, (int, float))
 
 
 def outcome_of(notebook: dict[str, Any]) -> Ending:
