@@ -19,7 +19,7 @@ from lbrs.experiments.table import EXPERIMENTS, experiment_in
 MOST_SEEDS = 10_000
 
 NAMING = ("dataset",)
-"""The choices that the name of a run stands for: no one may set them otherwise."""
+"""The choices that the name of a run stands for: no notebook may be given others."""
 
 IPYTHON = ("In", "Out")
 """What IPython keeps in a notebook's namespace beside names that begin with _."""
@@ -84,6 +84,10 @@ def asked(kind: str, namespace: Mapping[str, Any]) -> Task:
     before = asdict(usual)
     pick_device(device)
     chosen = {key: value for key, value in asdict(config).items() if value != before[key]}
+    for key in sorted(chosen.keys() & {*NAMING}):
+        raise ValueError(
+            f"run {name!r} has {key} {before[key]!r}, got {chosen[key]!r}: choose another run"
+        )
     return Task(name, profile, integer("seed", seed, low=0), config, chosen, device)
 
 
@@ -228,20 +232,10 @@ def configure(run: Run, profile: str, choices: dict[str, Any]) -> Config:
                 f"run {run.name!r}: parameter {name!r} must be of the kind of its default "
                 f"{defaults[name]!r}, got {value!r}"
             ) from None
-    for name in NAMING:
-        _check_naming(run, name, own, values)
     try:
         return experiment.config(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"run {run.name!r}: {error}") from error
-
-
-def _check_naming(run: Run, name: str, own: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    if name in values and values[name] != own[name]:
-        raise ValueError(
-            f"run {run.name!r} has {name} {own[name]!r}, got {values[name]!r}: "
-            f"choose another run of notebooks/{run.source}"
-        )
 
 
 def _fit(value: Any, default: Any) -> Any:

@@ -184,11 +184,6 @@ def test_what_does_not_fit_is_refused_before_any_work(inside, given, told):
         plan.asked("images", {"run": "digits", **DEFAULTS, **given})
 
 
-def test_a_sweep_cannot_give_a_run_other_data():
-    with pytest.raises(ValueError, match="run 'digits' has dataset 'digits', got 'mnist'"):
-        plan.plan([load_runs(ROOT)["digits"]], "quick", [0], {"dataset": ["mnist"]})
-
-
 def test_the_command_prints_what_a_notebook_is_given(inside):
     result = CliRunner().invoke(cli.app, ["parameters", "digits", "--profile", "quick"])
     told = yaml.safe_load(result.stdout)
@@ -216,7 +211,7 @@ def test_a_pipe_with_a_choice_has_a_record_of_its_own(project, tmp_path):
     found = Record.load(project / "_build/records/epochs=1/digits-quick-4.json")
     assert found.config["epochs"] == 1
     assert not (project / "_build/records/digits-quick-4.json").exists()
-    assert not any((project / "_build/partial").iterdir())
+    assert not [path for path in (project / "_build/partial").rglob("*") if path.is_file()]
 
 
 @pytest.mark.slow
