@@ -1,7 +1,6 @@
 """Sweeps: what they compute, and that neither the number of workers nor a worker or a sweep that
 is killed changes a record."""
 
-import ast
 import dataclasses
 import doctest
 import json
@@ -23,7 +22,7 @@ from lbrs import cli
 from lbrs.experiments import plan as planned
 from lbrs.experiments import records, sources, sweep
 from lbrs.experiments.plan import Task, parse_choices, parse_seeds, plan
-from lbrs.experiments.records import Record, find_project
+from lbrs.experiments.records import Record
 from lbrs.experiments.runs import Run, load_runs
 from lbrs.experiments.sweep import Result, SweepError
 
@@ -202,26 +201,6 @@ def test_different_choices_never_share_a_record(runs):
 def test_what_does_not_fit_is_named(runs, run, choices, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         plan([runs[run]], "quick", [0], choices)
-
-
-def test_a_sweep_makes_the_choices_of_the_notebooks():
-    root = find_project(Path(__file__))
-    for run in load_runs(root).values():
-        cell = re.search(
-            r"tags: \[parameters\]\n+(.*?)```",
-            (root / "notebooks" / run.source).read_text(),
-            re.DOTALL,
-        )[1]
-        written = {
-            node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell).body
-        }
-        for profile in ("quick", "paper"):
-            (task,) = plan([run], profile, [0])
-            for name, value in (written | run.given(profile, 0, "auto")).items():
-                if name not in ("run", "profile", "seed", "device"):
-                    assert getattr(task.config, name) == (
-                        tuple(value) if isinstance(value, list) else value
-                    ), (run.name, name)
 
 
 @pytest.mark.slow
