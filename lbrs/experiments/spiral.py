@@ -1,6 +1,6 @@
 """Section 5.1: a linear support vector machine on the spiral, over all alpha at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -21,19 +21,8 @@ from lbrs.smoothing import LocallyBiased
 SIDE = 12.0
 """Half the side of the square whose decision regions are drawn."""
 
-CLOSE_SIDE = 11.5
-"""The same in the pictures of `along_alpha`."""
-
-ALPHAS = (
-    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0),
-    *(4.0, 5.0, 6.0, 7.0, 8.5, 10.0),
-)
-"""Lengths of the bias from the line to the nearest neighbour, close to each other where much
-changes."""
-
-MARKED = (7, 34, 4, 17, 14)
-"""Test points of the default spiral with seed 0 whose balls tell different stories: one gains,
-three change sides, one loses."""
+PLAY = 3.0
+"""The same in the playground."""
 
 
 def spiral(
@@ -189,51 +178,25 @@ def idea() -> dict[str, Any]:
     }
 
 
-def along_alpha(
-    alphas: Sequence[float] = ALPHAS,
-    *,
-    config: SpiralConfig | None = None,
-    seed: int = 0,
-    marked: Sequence[int] = MARKED,
-    exact_points: int = 25,
-) -> Results:
-    """One picture of the spiral for each of `alphas`: the decision regions, the sharp l2 balls of
-    `marked` test points, the accuracy, and average radii by Theorem 6, by Theorem B and exactly.
-
-    The accuracy is that on all test points. The averages are over the first `exact_points` of them,
-    because exact radii take long. `config` holds the choices of the spiral, its defaults if None.
-    """
-    config = config or SpiralConfig()
-    task = spiral_task(config, seed)
-    score, oracle = classifier(config, task, "cpu")
-    chosen, shown = list(marked), len(task.test_x) // 2
-    return {
-        "regions": regions(score, oracle, alphas, CLOSE_SIDE, config.raster),
-        "svm": {"weight": score.weight.tolist(), "bias": score.bias},
-        "test": {"x": task.test_x[:shown].tolist(), "y": task.test_y[:shown].tolist()},
-        "marked": task.test_x[chosen].tolist(),
-        "averaged": len(task.test_x[:exact_points]),
-        "pictures": [
-            _picture(LocallyBiased(score, oracle, alpha, L2), task, chosen, exact_points)
-            for alpha in alphas
-        ],
-    }
-
-
-def _picture(
-    model: LocallyBiased, task: data.BinaryTask, marked: list[int], exact_points: int
-) -> Results:
-    """What is told of one alpha."""
-    sharp, some = model.certify(task.test_x), task.test_x[:exact_points]
-    averages = {
-        "theorem6": model.certify(some, "paper").radius,
-        "theorem_b": sharp.radius[:exact_points],
-        "exact": model.certify(some, "exact").radius,
-    }
-    return {
-        "alpha": model.alpha,
-        "accuracy": sharp.accuracy(task.test_y),
-        "average": {kind: radius.mean().item() for kind, radius in averages.items()},
-        "radius": sharp.radius[marked].tolist(),
-        "right": (sharp.prediction == task.test_y)[marked].tolist(),
-    }
+def presets() -> list[dict[str, Any]]:
+    """What the playground starts from: a point that gains, one that changes sides, one that loses,
+    and the spiral with 60 reference points, scaled to the square of half-width `PLAY`."""
+    gains = idea()
+    points = [[*p, y] for p, y in zip(gains["points"], gains["labels"], strict=True)]
+    line = {"w": gains["weight"], "b": gains["bias"], "points": points, "norm": "l2"}
+    task = spiral_task(SpiralConfig(reference_points=60), 0)
+    score, oracle = classifier(SpiralConfig(), task, "cpu")
+    unit = PLAY / SIDE
+    near = [
+        [*p, y]
+        for p, y in zip((unit * oracle.points).tolist(), oracle.labels.tolist(), strict=True)
+    ]
+    line_of_it = {"w": score.weight.tolist(), "b": unit * score.bias, "points": near, "norm": "l2"}
+    at = (unit * task.test_x[7]).tolist()
+    return [
+        {"name": "a point that gains", **line, "x": gains["x"], "alpha": 0.9},
+        {"name": "a point that changes sides", **line, "x": [-0.8, -0.35], "alpha": 0.9},
+        {"name": "a point that loses", **line, "x": [0.75, 1.35], "alpha": 0.9}
+        | {"points": [*points, [1.1, 1.9, -1]]},
+        {"name": "the spiral", **line_of_it, "x": at, "alpha": 1.0},
+    ]

@@ -114,7 +114,7 @@ def test_a_record_of_something_else_is_not_used(tmp_path, monkeypatch, changed):
 def test_what_code_uses_is_followed_through_all_imports():
     used = sources.used_by("def f():\n    from lbrs.pages import drawing\n")
     assert {"lbrs.pages.drawing", "lbrs.pages", "lbrs", "lbrs.experiments.records"} <= used
-    assert not {"lbrs.cli", "lbrs.proofs.check", "lbrs.pages.slider"} & used
+    assert not {"lbrs.cli", "lbrs.proofs.check", "lbrs.pages.play"} & used
     assert sources.used_by("import math\nx = 1") == set()
     assert sources.used_by("from lbrs.proofs.check import checks") >= {"lbrs.proofs.paper"}
     assert {"lbrs.smoothing", "lbrs.tuning"} & set(sources.modules()) <= sources.used_by(

@@ -2,8 +2,6 @@
 without a network and without a complaint."""
 
 import functools
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,25 +12,11 @@ from urllib.parse import unquote, urldefrag
 import pytest
 import yaml
 from axe_playwright_python.base import AXE_FILE_PATH
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browsers import launched, missing
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build/html"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PROGRAMS = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE, SETTLED = 120_000, 400
 """Milliseconds; the second is what the theme takes to notice a new width."""
@@ -83,11 +67,6 @@ OVERFLOW = """() => {
 
 EAGER = """() => document.querySelectorAll('img[loading=lazy]')
   .forEach(image => image.loading = 'eager')"""
-WIDTH = """() => {
-  const image = document.querySelector('figure .lbrs-frame');
-  return image.decode().then(() => image.naturalWidth);
-}"""
-
 pytestmark = pytest.mark.site
 
 
@@ -123,12 +102,6 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def missing(told: str) -> None:
-    """What a test needs is not there: a failure where everything must be (CI), else a reason to
-    skip."""
-    pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The website on a free port of this machine."""
@@ -142,13 +115,8 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        missing("no Chromium; on Debian: apt install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -289,31 +257,6 @@ def test_the_search_finds_theorem_6(opened, address):
         for place in range(results.count())
     }
     assert "book/linear.html" in found
-    assert not complaints
-    page.close()
-
-
-def test_the_slider_changes_the_picture(opened):
-    page, complaints = opened("book/interactive.html")
-    slider, image, told = (
-        page.locator("figure input[type=range]"),
-        page.locator("figure .lbrs-frame"),
-        page.locator("figure output"),
-    )
-
-    def shown() -> tuple[str, str, str]:
-        return image.get_attribute("src"), image.get_attribute("alt"), told.inner_text()
-
-    first = shown()
-    slider.focus()
-    page.keyboard.press("ArrowRight")
-    second = shown()
-    page.keyboard.press("End")
-    last = shown()
-    assert all(len(set(values)) == 3 for values in zip(first, second, last, strict=True))
-    assert page.evaluate(WIDTH) > 0
-    page.keyboard.press("Home")
-    assert shown() == first
     assert not complaints
     page.close()
 

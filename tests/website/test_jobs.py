@@ -119,7 +119,7 @@ def test_a_page_depends_on_what_it_imports(copy):
         return {name for name in before if before[name] != after[name]}
 
     runs, pages = set(load_runs(ROOT)), {job.name for job in jobs.chapters(ROOT)}
-    assert changed_by("pages/slider.py") == {"book/interactive"}
+    assert changed_by("pages/play.py") == {"book/interactive", "book/intro"}
     assert changed_by("proofs/check.py") == {"book/machine"}
     assert changed_by("cli.py") == changed_by("website/build.py") == set()
     assert runs <= changed_by("smoothing.py") <= runs | pages - {"book/machine"}
