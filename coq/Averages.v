@@ -123,6 +123,22 @@ Proof.
   replace (/ 2 * (1 + 1)) with 1 by lra. apply scale_one.
 Qed.
 
+(** A squashed score that increases strictly keeps the sign, if what is positive everywhere has a
+positive mean, as under every probability measure. *)
+Theorem strict_noise_keeps_the_sign U psi v :
+  (forall W, has_mean P W -> (forall e, 0 < W e) -> 0 < E W) ->
+  (forall a, psi (- a) = - psi a) -> (forall a b, a < b -> psi a < psi b) ->
+  (forall e, U (flip e) = - U e) -> has_mean P (fun e => psi (v + U e)) ->
+  0 < v -> 0 < E (fun e => psi (v + U e)).
+Proof.
+  intros faithful odd increases mirrored one v_pos.
+  destruct (symmetric _ one) as [other same]. cbv beta in other, same.
+  enough (0 < E (fun e => psi (v + U e) + psi (v + U (flip e)))) as pos
+    by (rewrite mean_sum, same in pos by assumption; lra).
+  apply faithful; [now apply sum_has_mean |]. intros e. rewrite mirrored.
+  pose proof (increases (- (v + U e)) (v + - U e) ltac:(lra)) as lt. rewrite odd in lt. lra.
+Qed.
+
 (** Votes under symmetric noise keep the sign, if it is short with positive probability. *)
 Definition vote (a : R) : R := if Rlt_dec 0 a then 1 else if Rlt_dec a 0 then -1 else 0.
 

@@ -55,16 +55,51 @@ Context {E F : space} {Omega : Type}.
 Definition vector_mean {G : inner_space} (P : expectation Omega) (V : Omega -> G) (m : G) : Prop :=
   forall w, has_mean P (fun e => w • V e) /\ mean P (fun e => w • V e) = w • m.
 
-(** The norm of a mean is at most any bound of the norms. *)
+(** The norm of a mean is at most the mean of any bound of the norms. *)
 Lemma norm_of_mean (P : expectation Omega) (V : Omega -> F) m b :
-  vector_mean P V m -> (forall e, dual (V e) <= b) -> dual m <= b.
+  vector_mean P V m -> has_mean P b -> (forall e, dual (V e) <= b e) -> dual m <= mean P b.
 Proof.
-  intros is bounded. destruct (dual_attained F m) as (w & short & <-).
+  intros is b_ bounded. destruct (dual_attained F m) as (w & short & <-).
   destruct (is w) as [exists_ equal]. rewrite (dot_comm _ m w), <- equal.
-  rewrite <- (mean_constant _ P b).
-  apply mean_monotone; [exact exists_ | apply constant_has_mean |].
+  apply mean_monotone; [exact exists_ | exact b_ |].
   intros e. rewrite dot_comm. apply Rle_trans with (1 := dot_le _ _).
   pose proof (bounded e). pose proof (dual_pos (V e)). pose proof (norm_pos F w). nra.
+Qed.
+
+(** The noise is the same for all points; its constant may differ from one draw to the next, and it
+need hold on a set [U], moved by the draw, alone. Then the mean of the constants holds on [U]. *)
+Theorem proposition_3_mean (P : expectation Omega) (noise : Omega -> E) (g g_mu : E -> F)
+    (U : E -> Prop) L :
+  (forall e x z, U x -> U z ->
+    dual (g (x +' noise e) -' g (z +' noise e)) <= L e * norm (x -' z)) ->
+  has_mean P L -> (forall x, U x -> vector_mean P (fun e => g (x +' noise e)) (g_mu x)) ->
+  forall x z, U x -> U z -> dual (g_mu x -' g_mu z) <= mean P L * norm (x -' z).
+Proof.
+  intros lipschitz L_ smoothed x z x_in z_in.
+  destruct (mean_extensional _ P (fun e => norm (x -' z) * L e) (fun e => L e * norm (x -' z)))
+    as [exists_ equal]; [now apply multiple_has_mean | intros; ring |].
+  rewrite mean_multiple, Rmult_comm in equal by exact L_. rewrite <- equal.
+  apply (norm_of_mean P (fun e => g (x +' noise e) -' g (z +' noise e))); [| exact exists_ |].
+  - intros w. destruct (smoothed x x_in w) as [one is_one], (smoothed z z_in w) as [two is_two].
+    pose proof (multiple_has_mean _ P (-1) _ two) as minus.
+    destruct (mean_extensional _ P (fun e => w • g (x +' noise e) + -1 * (w • g (z +' noise e)))
+      (fun e => w • (g (x +' noise e) -' g (z +' noise e)))) as [there same].
+    + now apply sum_has_mean.
+    + intros e. now rewrite dot_add, dot_scale.
+    + split; [exact there |]. rewrite same, mean_sum, mean_multiple by assumption.
+      now rewrite is_one, is_two, dot_add, dot_scale.
+  - intros e. now apply lipschitz.
+Qed.
+
+(** Proposition 3, locally: one constant for all draws. *)
+Theorem proposition_3_local (P : expectation Omega) (noise : Omega -> E) (g g_mu : E -> F)
+    (U : E -> Prop) L :
+  (forall e x z, U x -> U z -> dual (g (x +' noise e) -' g (z +' noise e)) <= L * norm (x -' z)) ->
+  (forall x, U x -> vector_mean P (fun e => g (x +' noise e)) (g_mu x)) ->
+  forall x z, U x -> U z -> dual (g_mu x -' g_mu z) <= L * norm (x -' z).
+Proof.
+  intros lipschitz smoothed x z. rewrite <- (mean_constant _ P L).
+  apply proposition_3_mean with (1 := lipschitz); [apply constant_has_mean | exact smoothed].
 Qed.
 
 (** Proposition 3: one measure for all points keeps Lipschitz constants, in any pair of norms. The
@@ -75,18 +110,10 @@ Theorem proposition_3 (P : expectation Omega) (noise : Omega -> E) (g g_mu : E -
   forall x z, dual (g_mu x -' g_mu z) <= L * norm (x -' z).
 Proof.
   intros lipschitz smoothed x z.
-  apply (norm_of_mean P (fun e => g (x +' noise e) -' g (z +' noise e))).
-  - intros w. destruct (smoothed x w) as [one is_one], (smoothed z w) as [two is_two].
-    pose proof (multiple_has_mean _ P (-1) _ two) as minus.
-    destruct (mean_extensional _ P (fun e => w • g (x +' noise e) + -1 * (w • g (z +' noise e)))
-      (fun e => w • (g (x +' noise e) -' g (z +' noise e)))) as [exists_ equal].
-    + now apply sum_has_mean.
-    + intros e. now rewrite dot_add, dot_scale.
-    + split; [exact exists_ |]. rewrite equal, mean_sum, mean_multiple by assumption.
-      now rewrite is_one, is_two, dot_add, dot_scale.
-  - intros e. apply Rle_trans with (1 := lipschitz _ _). right. do 2 f_equal.
-    rewrite scale_add, add_assoc, <- (add_assoc _ x), (add_comm _ (noise e)), add_assoc.
-    rewrite <- add_assoc, sub_self. apply add_zero.
+  apply (proposition_3_local P noise g g_mu (fun _ => True)); auto.
+  intros e y y' _ _. apply Rle_trans with (1 := lipschitz _ _). right. do 2 f_equal.
+  rewrite scale_add, add_assoc, <- (add_assoc _ y), (add_comm _ (noise e)), add_assoc.
+  rewrite <- add_assoc, sub_self. apply add_zero.
 Qed.
 
 (** Proposition 5: unbiased noise, another one at each point, leaves an affine score unchanged. *)
@@ -167,6 +194,22 @@ Proof.
   { destruct (second c other) as [lt | ->]; [left | now right].
     apply quantile_increases; try apply score_between. exact lt. }
   apply Rmult_lt_reg_l with (1 := sigma_pos). nra.
+Qed.
+
+(** At the edge [y] still has a largest score, perhaps not alone. *)
+Theorem theorem_1_edge x d y y' :
+  (forall c, c <> y -> score c x <= score y' x) ->
+  norm d <= sigma / 2 * (quantile (score y x) - quantile (score y' x)) ->
+  forall c, c <> y -> score c (x +' d) <= score y (x +' d).
+Proof.
+  intros second short c other. apply Rnot_lt_le. intros more.
+  pose proof (quantile_increases _ _ (score_between y _) (score_between c _) more) as less.
+  pose proof (salman y x d) as from_y. pose proof (salman c x d) as from_c. cbv beta in *.
+  apply abs_le in from_y. apply abs_le in from_c.
+  assert (quantile (score c x) <= quantile (score y' x)).
+  { destruct (second c other) as [lt | ->]; [left | now right].
+    apply quantile_increases; try apply score_between. exact lt. }
+  apply Rmult_lt_compat_l with (1 := sigma_pos) in less. nra.
 Qed.
 
 End Theorem1.
