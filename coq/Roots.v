@@ -300,3 +300,67 @@ Proof.
 Qed.
 
 End Algebra.
+
+(** ** The limit of small [L]: Theorem B *)
+
+Section Limit.
+Variables (v G alpha : R).
+Hypotheses (G_pos : 0 < G) (alpha_pos : 0 <= alpha).
+
+(** A number that depends on [L] tends to [r] as [L] falls to 0. *)
+Definition tends (rho : R -> R) (r : R) : Prop :=
+  forall e, 0 < e -> exists L0, 0 < L0 /\ forall L, 0 < L < L0 -> Rabs (rho L - r) < e.
+
+(** What is near [m - G t], and positive exactly before [rho], has its root near [m / G]. *)
+Lemma roots_tend (Psi : R -> R -> R) rho m : 0 < m ->
+  (forall L t, 0 < L -> 0 <= t -> Rabs (Psi L t - (m - G * t)) <= L * ((t + alpha) * t)) ->
+  (forall L t, 0 < L -> 0 <= t -> (0 < Psi L t <-> t < rho L)) ->
+  tends rho (m / G).
+Proof.
+  intros m_pos near exact e e_pos. set (r := m / G).
+  assert (r_pos : 0 < r) by (apply Rdiv_lt_0_compat; lra).
+  assert (is_r : G * r = m) by (unfold r; field; lra).
+  set (h := Rmin e r / 2). assert (h_pos : 0 < h <= e / 2 /\ h <= r / 2)
+    by (unfold h, Rmin; destruct (Rle_dec e r); lra).
+  set (K := (r + h + alpha) * (r + h) + 1). assert (K_pos : 0 < K) by (unfold K; nra).
+  exists (G * h / K). split; [apply Rdiv_lt_0_compat; nra |]. intros L [L_pos small].
+  apply Rmult_lt_compat_r with (1 := K_pos) in small.
+  replace (G * h / K * K) with (G * h) in small by (field; lra).
+  assert (bound : forall t, 0 <= t <= r + h -> L * ((t + alpha) * t) < G * h).
+  { intros t t_in. apply Rle_lt_trans with (L * K); [| exact small].
+    apply Rmult_le_compat_l; [lra |]. unfold K. nra. }
+  pose proof (near L (r - h) L_pos ltac:(lra)) as before.
+  pose proof (near L (r + h) L_pos ltac:(lra)) as after.
+  pose proof (bound (r - h) ltac:(lra)). pose proof (bound (r + h) ltac:(lra)).
+  apply abs_le in before. apply abs_le in after.
+  assert (r - h < rho L) by (apply exact; lra || nra).
+  assert (rho L <= r + h).
+  { apply Rnot_lt_le. intros less. apply exact in less; [nra | lra | lra]. }
+  apply Rabs_def1; lra.
+Qed.
+
+(** As [L] falls to 0, both roots tend to those of Theorem B, R + alpha and R - alpha. *)
+Theorem theorem_E_prime_limit :
+  (0 < m_plus v G alpha -> tends (fun L => rho_plus v G L alpha) (v / G + alpha)) /\
+  (0 < m_minus v G alpha -> tends (fun L => rho_minus v G L alpha) (v / G - alpha)).
+Proof.
+  split; intros positive.
+  - replace (v / G + alpha) with (m_plus v G alpha / G) by (unfold m_plus; field; lra).
+    apply (roots_tend (fun L => Psi_plus v G L alpha)); [exact positive | |].
+    + intros L t L_pos t_pos.
+      destruct (nu_star_allowed G L alpha L_pos ltac:(lra) alpha_pos t t_pos) as (_ & low & high).
+      unfold Psi_plus, m_plus, E1, Rsqr. set (s := (nu_star G L alpha t - G) / L).
+      replace (nu_star G L alpha t) with (G + L * s) in * by (unfold s; field; lra).
+      replace (_ - _) with (L * (alpha * s - t * t / 4 - t * s / 2 + s * s / 4)) by (field; lra).
+      assert (- t <= s <= t) by (split; apply Rmult_le_reg_l with L; nra).
+      rewrite Rabs_mult, (Rabs_right L) by lra. apply Rmult_le_compat_l; [lra |].
+      apply abs_le. split; nra.
+    + intros L t L_pos t_pos. apply rho_plus_exact; assumption || lra.
+  - replace (v / G - alpha) with (m_minus v G alpha / G) by (unfold m_minus; field; lra).
+    apply (roots_tend (fun L => Psi_minus v G L alpha)); [exact positive | |].
+    + intros L t L_pos t_pos. unfold Psi_minus, m_minus, Rsqr. apply abs_le.
+      assert (0 <= L * t) by nra. split; nra.
+    + intros L t L_pos t_pos. apply rho_minus_exact; assumption || lra.
+Qed.
+
+End Limit.
