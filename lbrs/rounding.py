@@ -179,7 +179,7 @@ def of_sum(d: int) -> float:
 
     Lemma. In any order of summation, with or without fused operations, the share is at most
     (1 + u)^(d + 2) - 1 (difference 2, square 1, sum d - 1), and 3 u more if its root is rounded
-    and squared: less than (d + 6) u = (d + 6) eps / 2.
+    and squared: less than (d + 6) u = (d + 6) eps / 2. In Coq: `of_sum_enough`.
     """
     return 2 * EPS * (8 + d)
 
@@ -206,6 +206,7 @@ def of_combination(m: int) -> float:
 
     Lemma. In any order of summation each term takes part in at most m roundings, so the value is
     off by m u/(1 - m u) of that sum, and the sum by as much: m eps, and more than enough is left.
+    In Coq: `of_combination_enough`.
     """
     return (m + 4) * EPS
 

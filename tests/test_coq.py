@@ -240,6 +240,8 @@ def test_the_docstrings_of_allowances_name_their_lemmas_and_no_other():
 @pytest.mark.parametrize("d", [1, 2, 784, 2**25 - 1])
 def test_the_allowances_for_sums_are_those_of_the_proofs(d):
     assert near(rounding.affine_slope(d), formula("Allowances", "affine_slope", d), 0)
+    assert near(rounding.of_sum(d), formula("Sums", "of_sum", d), 0)
+    assert near(rounding.of_combination(d), formula("Sums", "of_combination", d), 0)
     for size in NUMBERS:
         value = torch.tensor(float(size), dtype=torch.float64)
         code = rounding.affine_scores(value, d).item()
