@@ -52,24 +52,24 @@ def world(tmp_path, monkeypatch) -> Path:
         "project/notebooks/a.md": (
             FRONT + "".join(f"\n```{{code-cell}} ipython3\n{cell}\n```\n" for cell in CELLS)
         ).encode(),
-        f"home/data/{FILE}": CONTENT,
-        f"home/Daten für mich/{FILE}": CONTENT,
-        f"home/.cache/lbrs/{FILE}": CONTENT,
-        "home/a file": b"",
-        "home/file within/MNIST": b"",
-        f"home/folder/{FILE}/images": b"",
-        f"home/damaged/{FILE}": b"some of the images",
+        f"house/data/{FILE}": CONTENT,
+        f"house/Daten für mich/{FILE}": CONTENT,
+        f"house/.cache/lbrs/{FILE}": CONTENT,
+        "house/a file": b"",
+        "house/file within/MNIST": b"",
+        f"house/folder/{FILE}/images": b"",
+        f"house/damaged/{FILE}": b"some of the images",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "home/link").symlink_to("data")
+    (tmp_path / "house/link").symlink_to("data")
 
     def no_network(*asked, **named):
         raise URLError("no network")
 
     monkeypatch.setattr(data, "_files", lambda dataset: {FILE: hashlib.md5(CONTENT).hexdigest()})
     monkeypatch.setattr(data, "_dataset", lambda name: no_network)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path / "house"))
     monkeypatch.delenv("LBRS_DATA", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.chdir(tmp_path / "project")
@@ -92,28 +92,28 @@ def of(told: str = "", folder: str = "project", **variables: str | None) -> Sett
 
 ME = pwd.getpwuid(os.geteuid())
 SETTINGS = {
-    "absolute": of(LBRS_DATA="{world}/home/data"),
-    "relative": of(LBRS_DATA="../home/data"),
-    "relative, from a folder within": of(folder="project/notebooks", LBRS_DATA="../../home/data"),
+    "absolute": of(LBRS_DATA="{world}/house/data"),
+    "relative": of(LBRS_DATA="../house/data"),
+    "relative, from a folder within": of(folder="project/notebooks", LBRS_DATA="../../house/data"),
     "home": of(LBRS_DATA="~/data"),
     "home, from a folder within": of(folder="project/notebooks", LBRS_DATA="~/data/"),
-    "home of a user": of(LBRS_DATA=f"~{ME.pw_name}/{{up}}/home/data"),
-    "a relative home": of(HOME="../home", LBRS_DATA="~/data"),
-    "a relative home, by default": of(HOME="../../home", folder="project/notebooks"),
-    "blanks and accents": of(LBRS_DATA="../home/Daten für mich"),
-    "a link": of(LBRS_DATA="../home/link"),
-    "no home": of(HOME=None, LBRS_DATA="../home/data"),
+    "home of a user": of(LBRS_DATA=f"~{ME.pw_name}/{{up}}/house/data"),
+    "a relative home": of(HOME="../house", LBRS_DATA="~/data"),
+    "a relative home, by default": of(HOME="../../house", folder="project/notebooks"),
+    "blanks and accents": of(LBRS_DATA="../house/Daten für mich"),
+    "a link": of(LBRS_DATA="../house/link"),
+    "no home": of(HOME=None, LBRS_DATA="../house/data"),
     "the default": of(),
     "empty is the default": of(LBRS_DATA=""),
-    "a cache": of(HOME="/nowhere", XDG_CACHE_HOME="{world}/home/.cache"),
+    "a cache": of(HOME="/nowhere", XDG_CACHE_HOME="{world}/house/.cache"),
     "a relative cache is none": of(XDG_CACHE_HOME=".cache"),
     "a home of nobody": of("there is no data folder", LBRS_DATA="~no-such-user/data"),
-    "a folder that is not there": of("could not be downloaded", LBRS_DATA="../home/absent"),
-    "a file": of("could not be downloaded", LBRS_DATA="../home/a file"),
-    "below a file": of("could not be downloaded", LBRS_DATA="../home/a file/data"),
-    "a file within": of("could not be downloaded", LBRS_DATA="../home/file within"),
-    "a folder for a file": of("in the place of a file", LBRS_DATA="../home/folder"),
-    "damaged": of("is corrupt", LBRS_DATA="../home/damaged"),
+    "a folder that is not there": of("could not be downloaded", LBRS_DATA="../house/absent"),
+    "a file": of("could not be downloaded", LBRS_DATA="../house/a file"),
+    "below a file": of("could not be downloaded", LBRS_DATA="../house/a file/data"),
+    "a file within": of("could not be downloaded", LBRS_DATA="../house/file within"),
+    "a folder for a file": of("in the place of a file", LBRS_DATA="../house/folder"),
+    "damaged": of("is corrupt", LBRS_DATA="../house/damaged"),
     "too long": of("cannot be read", LBRS_DATA="../" + 300 * "x"),
     "no place for any": of("could not be downloaded", LBRS_DATA="/dev/null/data"),
 }
@@ -195,11 +195,11 @@ def test_a_user_without_a_home_is_told_to_name_a_folder(world, monkeypatch):
     assert "LBRS_DATA" not in plain_environment()
 
 
-@pytest.mark.parametrize("named", ["../home/records", "~/records", "{world}/home/records"])
+@pytest.mark.parametrize("named", ["../house/records", "~/records", "{world}/house/records"])
 def test_the_folder_of_the_records_is_the_same_for_every_process(world, monkeypatch, named):
     monkeypatch.setenv("LBRS_RECORDS", named.format(world=world))
     here = records.records_folder()
-    assert here.resolve() == world / "home/records"
+    assert here.resolve() == world / "house/records"
     assert plain_environment()["LBRS_RECORDS"] == str(here)
 
 
