@@ -22,24 +22,24 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 ---
 """
 CHAPTER = HEADER + "\n# A chapter\n\nWORD\n\n```{code-cell} python\nprint('WORD')\n```\n"
-RUN = 'run = ""\nprofile = "quick"\nseed = 0\ndevice = "auto"'
-NOTEBOOK = """{header}
+NOTEBOOK = """
 # An experiment
 
-```{{code-cell}} python
+```{code-cell} python
 :tags: [parameters]
 
-{run}
-{choices}
+run = ""
+profile = "quick"
+seed = 0
+device = "auto"
+DEFAULTS
 ```
 
-```{{code-cell}} python
-from lbrs.experiments.configs import {config}
+```{code-cell} python
+from lbrs.experiments.plan import asked
 from lbrs.experiments.running import run_or_published
 
-run_or_published(
-    {config}({given}),
-    run=run, profile=profile, seed=seed, device=device)
+run_or_published(asked("KIND", globals()))
 ```
 """
 RUNS = {
@@ -64,8 +64,8 @@ chapters: [{file: book/chapter}, {file: notebooks/spiral}, {file: notebooks/digi
 def lay(root: Path) -> None:
     """Write the project."""
     files = {
-        "notebooks/spiral.md": _notebook("SpiralConfig", RUNS["spiral"]),
-        "notebooks/images.md": _notebook("ImagesConfig", RUNS["digits"]),
+        "notebooks/spiral.md": _notebook("spiral", RUNS["spiral"]),
+        "notebooks/images.md": _notebook("images", RUNS["digits"]),
         "notebooks/runs.yml": "".join(
             LISTED.format(name=name, source=source, given=RUNS[name])
             for name, source in (("spiral", "spiral.md"), ("digits", "images.md"))
@@ -86,15 +86,10 @@ def rewrite(root: Path, word: str = "new") -> None:
     (root / "book/chapter.md").write_text(CHAPTER.replace("WORD", word))
 
 
-def _notebook(config: str, parameters: str) -> str:
-    """An experiment with these defaults."""
-    choices = yaml.safe_load(parameters)
-    defaults = "\n".join(f"{name} = {value!r}" for name, value in choices.items())
-    given = ", ".join(
-        f"{name}=tuple({name})" if isinstance(value, list) else f"{name}={name}"
-        for name, value in choices.items()
-    )
-    return NOTEBOOK.format(header=HEADER, run=RUN, choices=defaults, config=config, given=given)
+def _notebook(kind: str, parameters: str) -> str:
+    """An experiment that takes these."""
+    defaults = "\n".join(f"{name} = None" for name in yaml.safe_load(parameters))
+    return HEADER + NOTEBOOK.replace("KIND", kind).replace("DEFAULTS", defaults)
 
 
 def _images(seed: int, count: int) -> bytes:
