@@ -10,7 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"the command needs {error.name}, as the experiments do: pip install 'lbrs[experiments]'"
+    ) from None
 
 from lbrs.website.interrupts import interruptible
 

@@ -1,10 +1,7 @@
 """The house: which room may use which, that no import runs in a circle, that nothing is too long to
-be read, and that a wheel holds all rooms."""
+be read."""
 
 import ast
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -234,37 +231,3 @@ def test_every_folder_of_the_package_is_a_package_with_a_docstring():
 def test_tests_mirror_the_rooms():
     rooms = {path.name for path in (ROOT / "lbrs").iterdir() if (path / "__init__.py").is_file()}
     assert {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} <= rooms
-
-
-def test_a_wheel_holds_the_whole_tree(tmp_path):
-    """Built in a copy, as the build leaves folders behind."""
-    pytest.importorskip("setuptools")
-    tree = [
-        path.relative_to(ROOT)
-        for path in (ROOT / "lbrs").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    for path in (*tree, *map(Path, ("pyproject.toml", "README.md", "LICENSE"))):
-        (tmp_path / "copy" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "copy" / path).write_bytes((ROOT / path).read_bytes())
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        ".",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, cwd=tmp_path / "copy", capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as content:
-        held = {
-            name for name in content.namelist() if not name.partition("/")[0].endswith(".dist-info")
-        }
-    assert held == {path.as_posix() for path in tree}

@@ -100,6 +100,13 @@ def test_every_dependency_is_pinned_within_its_bounds():
             assert dependency.specifier.contains(version, prereleases=True), (dependency, pin)
 
 
+def test_the_lowest_versions_are_those_that_the_library_allows():
+    lines = (ROOT / ".github/lowest.txt").read_text().splitlines()
+    lowest = {line for line in lines if not line.startswith("#")}
+    asked = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["sklearn"]
+    assert lowest == {text.replace(">=", "==") for text in asked}
+
+
 def test_no_tracked_text_names_an_index_or_a_place_on_one_machine():
     found = []
     for path in tracked():
@@ -182,8 +189,10 @@ def test_the_workflow_runs_what_a_person_runs():
         "check": {"make check"},
         "test": {"bash .ci/run"},
         "unpinned": {"bash .ci/run"},
+        "lowest": {"make check"},
     }
     assert WORKFLOW["jobs"]["unpinned"]["env"] == {"CONSTRAINTS": ""}
+    assert WORKFLOW["jobs"]["lowest"]["env"] == {"CONSTRAINTS": ".github/lowest.txt"}
     assert {"push", "pull_request", "schedule"} <= set(WORKFLOW[True])  # YAML's word for "on"
 
 

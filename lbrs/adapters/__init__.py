@@ -1,7 +1,13 @@
 """What other libraries' users expect of a classifier: a scikit-learn estimator."""
 
 from lbrs import _modules_of
-from lbrs.adapters.estimator import LBRSClassifier
+
+try:
+    from lbrs.adapters.estimator import LBRSClassifier
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{error.name} is needed for this: pip install 'lbrs[sklearn]'", name=error.name
+    ) from error
 
 __all__ = ["LBRSClassifier"]
 
