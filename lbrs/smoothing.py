@@ -110,8 +110,8 @@ class LocallyBiased:
           with t = asinh for a ``ProbabilityMargin`` and t(c) = c where g = u. It has the sign of
           g^mu wherever g^mu is not 0, but does not saturate.
         - ``"score"``: the difference is g^mu(x) itself. Where tanh saturates its gradient vanishes,
-          so that an attack stops early and robustness is overstated: on MNIST with alpha = 10, 40
-          gradient steps within l2 2 on g^mu leave .72 of the points right, and on F .44.
+          so that an attack stops early and robustness is overstated: the page *Use it with…* runs
+          the same attack on both.
         - ``"decision"``: the prediction alone, without a gradient, for attacks that need none.
 
         Parameters:

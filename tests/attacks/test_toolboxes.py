@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from boundary import fab
 from scipy.stats import beta
 from torch import nn
 
@@ -85,12 +86,24 @@ def art(module, shape, classes=2):
     )
 
 
+class In(nn.Module):
+    """A module that computes in another type than its input's: this toolbox knows float32 only."""
+
+    def __init__(self, module, dtype):
+        super().__init__()
+        self.module, self.dtype = module, dtype
+
+    def forward(self, x):
+        return self.module(x.to(self.dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["PGD", "HopSkipJump", "APGD", "Square"])
-def test_art_with_the_components_of_autoattack(digits, name):
+def test_art_with_the_components_of_autoattack(digits, dtype, name):
     from art.attacks import evasion
 
     task, model, x, target = digits
-    wrapped = art(model.as_module(), task.shape)
+    wrapped = art(In(model.as_module(), dtype), task.shape)
     attack = {
         "PGD": lambda: evasion.ProjectedGradientDescent(
             wrapped, 2, eps=2.5, eps_step=0.6, max_iter=10, verbose=False
@@ -109,6 +122,19 @@ def test_art_with_the_components_of_autoattack(digits, name):
     torch.manual_seed(0)
     attacked = torch.from_numpy(attack.generate(x.numpy(), target.numpy()))
     assert attacked.dtype == torch.float32 and fooled(model, attacked, target) >= 0.5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("norm", [L2, LINF])
+def test_the_fast_adaptive_boundary_attack_of_autoattack(digits, dtype, norm):
+    """It finds the other class at every point, further away than is certified and nearer than a
+    projected gradient has to be allowed."""
+    _, model, x, target = digits
+    attacked = fab(model.as_module().eval(), x.to(dtype), target, norm.p)
+    size = norm((attacked - x).flatten(1))
+    assert attacked.dtype == dtype and fooled(model, attacked, target) == 1
+    assert attacked.min() >= 0 and attacked.max() <= 1
+    assert size.median() < (1.5 if norm == L2 else 0.25)
 
 
 def test_randomized_smoothing_of_art_agrees_with_the_radius_of_cohens_score(digits, monkeypatch):
