@@ -127,8 +127,7 @@ def test_art_with_the_components_of_autoattack(digits, dtype, name):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("norm", [L2, LINF])
 def test_the_fast_adaptive_boundary_attack_of_autoattack(digits, dtype, norm):
-    """It finds the other class at every point, further away than is certified and nearer than a
-    projected gradient has to be allowed."""
+    """It finds the other class at every point, within the box and near."""
     _, model, x, target = digits
     attacked = fab(model.as_module().eval(), x.to(dtype), target, norm.p)
     size = norm((attacked - x).flatten(1))
