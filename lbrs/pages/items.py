@@ -94,7 +94,7 @@ PAPER = (
         "Equation (3)",
         "the optimal bias, with the true class known",
         "book/linear",
-        "norms:Norm.maximizer",
+        "norms.base:Norm.maximizer",
         "test_smoothing.py::test_no_measure_with_a_mean_of_length_alpha_gives_more",
     ),
     Item(
@@ -188,7 +188,7 @@ BEYOND = (
         "Lemma 0",
         "the distance to a half-space",
         "book/linear",
-        "norms:Norm.dual",
+        "norms.base:Norm.dual",
         "test_norms.py::test_dual_norm_is_the_largest_pairing_over_the_unit_sphere",
     ),
     Item(
