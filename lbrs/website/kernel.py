@@ -22,6 +22,9 @@ from lbrs.experiments.sources import identity
 CACHE = Path("_build/matplotlib")
 """Where Matplotlib keeps its list of fonts."""
 
+NO_FOLDER = "--IPKernelApp.ignore_cwd=True"
+"""No file of the folder that a kernel works in is a module, whatever its name."""
+
 PROBE = """
 import os
 from ipykernel.kernelapp import IPKernelApp
@@ -97,7 +100,7 @@ def kernels(root: Path) -> Iterator[None]:
 def _name_kernel(folder: Path) -> None:
     """Say there that the kernel of a notebook is this Python."""
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", NO_FOLDER]
     told = {"argv": command, "display_name": "Python 3 (ipykernel)", "language": "python"}
     (folder / "kernel.json").write_text(json.dumps(told), encoding="utf-8")
 
