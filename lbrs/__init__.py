@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lbrs.scores.lipschitz import LipschitzScore
     from lbrs.scores.margin import ProbabilityMargin
     from lbrs.smoothing import LocallyBiased
+    from lbrs.tuning.choice import tune
     from lbrs.verification import verify
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "ProbabilityMargin",
     "Score",
     "cohen_certificate",
+    "tune",
     "verify",
 ]
 __version__ = "0.1.0"
@@ -74,6 +76,7 @@ _HOMES = {
     "ProbabilityMargin": "scores.margin",
     "Score": "scores.base",
     "cohen_certificate": "scores.cohen",
+    "tune": "tuning.choice",
     "verify": "verification",
 }
 """Where each public name is defined."""

@@ -45,7 +45,7 @@ class Curve:
     def to_frame(self) -> "DataFrame":
         """A pandas table, a row a radius."""
         names = "radius", "accuracy", "lower", "upper"
-        return _needed("pandas").DataFrame({name: getattr(self, name).numpy() for name in names})
+        return needed("pandas").DataFrame({name: getattr(self, name).numpy() for name in names})
 
     def plot(self, axes: "Axes | None" = None, **options: Any) -> "Axes":
         """Draw the curve with its band into `axes`, by default new ones, and return them.
@@ -55,7 +55,7 @@ class Curve:
             options: of matplotlib's ``plot``, such as ``label``.
         """
         if axes is None:
-            axes = _needed("matplotlib.pyplot").subplots()[1]
+            axes = needed("matplotlib.pyplot").subplots()[1]
         radius, *rows = (t.numpy() for t in (self.radius, self.accuracy, self.lower, self.upper))
         (line,) = axes.plot(radius, rows[0], **options)
         axes.fill_between(radius, rows[1], rows[2], color=line.get_color(), alpha=0.2, lw=0)
@@ -188,7 +188,7 @@ class Certificate:
             "radius": self.radius.cpu().numpy(),
             "abstains": self.abstains.cpu().numpy(),
         }
-        frame = _needed("pandas").DataFrame(columns)
+        frame = needed("pandas").DataFrame(columns)
         frame.attrs = self._summary()
         return frame
 
@@ -227,7 +227,7 @@ def _stated(norm: Norm) -> dict[str, object]:
     return told if "p" in told else {"norm": told}
 
 
-def _needed(package: str) -> ModuleType:
+def needed(package: str) -> ModuleType:
     """A package that only tables and pictures need."""
     try:
         return import_module(package)

@@ -20,6 +20,48 @@ class Mutation:
 
 FORMULAS = [
     Mutation(
+        "Proposition T: backed points without alpha",
+        "thresholds.proposition_t",
+        "radius - margin",
+        "radius",
+        "test_tuning.py::test_the_curve_is_that_of_certify_and_its_best_is_the_best",
+    ),
+    Mutation(
+        "Proposition T: E' with the gradient at x alone",
+        "thresholds.thresholds",
+        "high = fixed / (slope + L * radius)",
+        "high = fixed / slope",
+        "test_tuning.py::test_a_smooth_score_is_tuned_by_theorem_e",
+    ),
+    Mutation(
+        "Proposition T: all classes the oracle does not name are safe",
+        "thresholds._of_classes",
+        "| (nb <= radius) & (radius > 0)",
+        "",
+        "test_tuning.py::test_several_classes_are_tuned_by_theorem_m",
+    ),
+    Mutation(
+        "tuning: the first step, not the best",
+        "choice._best",
+        "curve.values.max()",
+        "curve.values[0]",
+        "test_tuning.py::test_the_curve_is_that_of_certify_and_its_best_is_the_best",
+    ),
+    Mutation(
+        "tuning: one oracle stands for all",
+        "choice.tune",
+        "4 * len(several)",
+        "0.4",
+        "test_tuning.py::test_the_interval_holds_for_fresh_points",
+    ),
+    Mutation(
+        "advice: the base is never best",
+        "tuned.Tuned.advice",
+        "self.alpha == 0",
+        "self.alpha < 0",
+        "test_tuning.py::test_where_the_base_is_best_it_says_so",
+    ),
+    Mutation(
         "a lighter norm: the dual with the weights themselves",
         "weighted.Weighted.dual",
         "self._inverse, self._weights",

@@ -1,0 +1,10 @@
+"""When smoothing helps: the best alpha, exactly and in one pass (Proposition T)."""
+
+from lbrs import _modules_of
+from lbrs.tuning.choice import tune
+from lbrs.tuning.thresholds import Thresholds, proposition_t, thresholds
+from lbrs.tuning.tuned import Tuned
+
+__all__ = ["Thresholds", "Tuned", "proposition_t", "thresholds", "tune"]
+
+__getattr__ = _modules_of(__name__)
