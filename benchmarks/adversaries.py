@@ -208,7 +208,9 @@ def nothing(norm: Norm) -> Trial:
     return Trial(empty[:, None], empty, empty, norm, lambda: iter(()))
 
 
-def oracle(k: int, bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
+def oracle(
+    k: int, bound: str, metric: bool = False
+) -> Callable[[np.random.Generator, Norm], Trial]:
     """The k-NN oracle alone: its label within its radius."""
 
     def make(rng: np.random.Generator, norm: Norm) -> Trial:
@@ -217,7 +219,8 @@ def oracle(k: int, bound: str) -> Callable[[np.random.Generator, Norm], Trial]:
         points, x, unit = cloud(rng, N, d, 16)
         near = unit * tensor(rng.normal(size=(4, d))) * power(rng, -16, -8)
         x[:4] = (points[0] + points[-1]) / 2 + near
-        found = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N), k)
+        scale = 10.0 ** rng.uniform(-3, 0, d) if metric else None
+        found = NearestNeighborOracle(points, rng.choice([-1.0, 1.0], N), k, metric=scale)
         label, radius = found.label(x), found.radius(x, norm, bound)
 
         def attack() -> Iterator[Found]:

@@ -107,6 +107,8 @@ KINDS = (
     Kind("1-NN oracle in other norms", "sharp", SHAPES, adversaries.oracle(1, "sharp")),
     Kind("3-NN oracle in other norms", "sharp", SHAPES, adversaries.oracle(3, "sharp")),
     Kind("AffineScores in other norms", "sharp", SHAPES, adversaries.classes),
+    Kind("1-NN with a metric", "sharp", (*ALL, *SHAPES), adversaries.oracle(1, "sharp", True)),
+    Kind("3-NN with a metric", "sharp", (*ALL, *SHAPES), adversaries.oracle(3, "sharp", True)),
 )
 
 

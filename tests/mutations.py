@@ -492,7 +492,7 @@ ALLOWANCES = [
     Mutation(
         "labels far away: no limit",
         "radii.farthest",
-        "FAR * size / stretch",
+        "far * size / stretch",
         "1e30 * size / stretch",
         "norms/test_families.py::test_labels_are_asked_for_within_a_limit",
     ),

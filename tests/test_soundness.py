@@ -46,6 +46,8 @@ TITLES = [
     "1-NN oracle in other norms, sharp",
     "3-NN oracle in other norms, sharp",
     "AffineScores in other norms, sharp",
+    "1-NN with a metric, sharp",
+    "3-NN with a metric, sharp",
 ]
 
 

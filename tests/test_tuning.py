@@ -169,7 +169,7 @@ def test_the_interval_holds_for_fresh_points(rng):
         high.append(found.accuracy - fresh)
     assert np.mean(high) > 0 and outside <= 3
     wide = 2 * math.sqrt(math.log(4 / 0.1) / 120)
-    assert found.interval[1] == pytest.approx(min(1, found.accuracy + wide))
+    assert found.interval[0] == pytest.approx(max(0, found.accuracy - wide))
 
 
 def test_backed_is_told_of_the_points_near_the_radius():

@@ -39,6 +39,8 @@ def as_score(base: Any, X: Array, classes: int, lipschitz: float | None) -> Scor
     network = getattr(base, "module_", base)
     if isinstance(network, nn.Module):
         return _of_network(network.eval(), classes, lipschitz)
+    if hasattr(base, "steps") and classes == 2:
+        return LinearScore.from_sklearn(base)
     if all(hasattr(base, name) for name in ("coef_", "intercept_", "decision_function")):
         return _of_weights(base, X, classes)
     raise TypeError(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from numbers import Integral
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lbrs._checks import fraction, integer, number
 from lbrs.adapters.bases import Array, as_network_takes, as_score, is_fitted_elsewhere
+from lbrs.adapters.tables import feature_table, refuse_columns
 from lbrs.certificate import Certificate
 from lbrs.multiclass import MulticlassLocallyBiased
 from lbrs.norms import L1, L2, LINF, Norm
@@ -22,6 +23,10 @@ from lbrs.oracles.classes import ClassOracle
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.scores.classes import ClassScores
 from lbrs.smoothing import LocallyBiased
+from lbrs.tuning import Tuned, tune
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 NORMS: dict[str, Norm] = {str(norm): norm for norm in (L1, L2, LINF)}
 
@@ -36,10 +41,15 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
     Source: :prf:ref:`Theorem B <theorem-b>`, for several classes :prf:ref:`M <theorem-m>`.
 
     Parameters:
-        base: a linear classifier of scikit-learn, by default ``LogisticRegression()``; a network of
+        base: a linear classifier of scikit-learn, by default ``LogisticRegression()``, or, for two
+            classes, a pipeline of scalers and PCA before one: radii are those of X; a network of
             skorch, which is fitted, too; or, taken as they are, a torch network with one output or
             one a class, or a Score. A network's output, or the difference of its two, is g.
-        alpha: >= 0, the length of the bias, in the units of X.
+        alpha: >= 0, the length of the bias, in the units of X; or "tune": the best for `radius` on
+            a fifth of the rows, held out for it (:prf:ref:`Proposition T <proposition-t>`).
+        radius: >= 0, at which "tune" chooses: 0 for clean accuracy.
+        metric: of the oracle: None for l2, "scaled" for l2 after each feature of X is divided by
+            its standard deviation.
         norm: of the threat, "l1", "l2", "linf" or a Norm.
         k: odd, neighbours that vote; 1 for more than two classes.
         reference: which share of each class is held out for the oracle, in (0, 1), or how many
@@ -54,6 +64,7 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
         base_: the fitted base classifier.
         reference_: indices of the training rows that the oracle has.
         model_: the smoothed classifier, for labels -1, +1 or 0, 1, ...
+        tuned_: what tuning found; None where alpha was given.
 
     Raises:
         ValueError, TypeError: naming the argument, when fitted.
@@ -68,7 +79,9 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
         self,
         base: object = None,
         *,
-        alpha: float = 0.1,
+        alpha: float | str = 0.1,
+        radius: float = 0.0,
+        metric: str | None = None,
         norm: str | Norm = "l2",
         k: int = 1,
         reference: float = 0.2,
@@ -77,6 +90,8 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
     ) -> None:
         self.base = base
         self.alpha = alpha
+        self.radius = radius
+        self.metric = metric
         self.norm = norm
         self.k = k
         self.reference = reference
@@ -90,14 +105,18 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
             X: (n, d).
             y: (n,), at least two classes.
         """
+        refuse_columns(X)
         points, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_[0]!r}")
         self.reference_, rest = self._parts(codes)
+        held, rest = self._held(rest)
         self.base_ = self._fitted(points[rest], codes[rest])
+        self._scale = self._units(points)
         self.model_ = self._smoothed(points[self.reference_], codes[self.reference_])
+        self.tuned_ = self._tuned(points[held], codes[held]) if len(held) else None
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> Array:
@@ -139,6 +158,41 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
         right &= ~found.abstains.numpy()
         return float((right & ((found.radius.numpy() > radius) | (radius == 0))).mean())
 
+    def feature_radii(self, X: npt.ArrayLike, bound: str = "sharp") -> "DataFrame":
+        """A pandas table, a row a point: its prediction, and how far each feature alone may move,
+        in its own unit, before the prediction may change.
+
+        Parameters:
+            X: (n, d); a DataFrame's columns and index are those of the table.
+            bound: as for `certify`.
+        """
+        found, d = self.certify(X, bound), self.n_features_in_
+        labels = self.classes_[found.prediction.numpy()]
+        return feature_table(X, found, self.model_.norm.reach(d), labels)
+
+    def _held(self, rest: Array) -> tuple[Array, Array]:
+        """Indices of the rows that alpha is tuned on, and those that the base is fitted to."""
+        if self.alpha != "tune":
+            return rest[:0], rest
+        mixed = check_random_state(self.random_state).permutation(rest)
+        count = max(1, round(len(rest) / 5))
+        return np.sort(mixed[:count]), np.sort(mixed[count:])
+
+    def _tuned(self, points: Array, codes: Array) -> Tuned:
+        model = self.model_
+        truth = 2.0 * codes - 1 if isinstance(model, LocallyBiased) else codes
+        norm, radius = model.norm, number("radius", self.radius, low=0)
+        found = tune(model.base, model.oracle, points, truth, radius=radius, norm=norm)
+        self.model_ = found.model
+        return found
+
+    def _units(self, points: Array) -> Array | None:
+        """The factors of the oracle's metric."""
+        if self.metric not in (None, "scaled"):
+            raise ValueError(f"metric must be None or 'scaled', got {self.metric!r}")
+        spread = points.std(0)
+        return None if self.metric is None else 1 / np.where(spread > 0, spread, 1.0)
+
     def _parts(self, codes: Array) -> tuple[Array, Array]:
         """Sorted indices of the reference points and of those that the base is fitted to."""
         reference, draw = self.reference, check_random_state(self.random_state)
@@ -164,19 +218,22 @@ class LBRSClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # t
 
     def _smoothed(self, points: Array, codes: Array) -> LocallyBiased | MulticlassLocallyBiased:
         norm: Any = NORMS.get(str(self.norm), self.norm)
+        alpha: Any = 0.0 if self.alpha == "tune" else self.alpha
         score = as_score(self.base_, points, len(self.classes_), self.lipschitz)
         if len(self.classes_) == 2 and not isinstance(score, ClassScores):
-            oracle = NearestNeighborOracle(points, 2.0 * codes - 1, self.k)
-            return LocallyBiased(score, oracle, self.alpha, norm)
+            oracle = NearestNeighborOracle(points, 2.0 * codes - 1, self.k, metric=self._scale)
+            return LocallyBiased(score, oracle, alpha, norm)
         if self.k != 1:
             raise ValueError(f"k must be 1 for several scores, got {self.k!r}")
         if not isinstance(score, ClassScores):
             told = f"{len(self.classes_)} classes, got {type(score).__name__}"
             raise TypeError(f"base must be ClassScores for {told}")
-        return MulticlassLocallyBiased(score, ClassOracle(points, codes), self.alpha, norm)
+        classes = ClassOracle(points, codes, metric=self._scale)
+        return MulticlassLocallyBiased(score, classes, alpha, norm)
 
     def _checked(self, X: npt.ArrayLike) -> torch.Tensor:
         check_is_fitted(self)
+        refuse_columns(X)
         return torch.tensor(validate_data(self, X, dtype=np.float64, reset=False))
 
     def _logits(self, X: npt.ArrayLike) -> Array:

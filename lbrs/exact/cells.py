@@ -149,6 +149,8 @@ def _checked(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, no
             "and as norm L1, L2 or LINF, these with weights or masks, or Mahalanobis, "
             f"got {type(score).__name__}, k = {oracle.k} and {norm}"
         )
+    if oracle.metric is not None:
+        raise ValueError("oracle must measure in l2 for exact radii, got one with a metric")
     score.check_shape(oracle.shape)
     return alpha
 

@@ -17,6 +17,7 @@ class ClassOracle:
     Parameters:
         points: (N, *shape), N >= 1, kept as float64 on the device they are on.
         labels: (N,) whole numbers >= 0.
+        metric: as for ``NearestNeighborOracle``.
 
     Raises:
         ValueError, TypeError: naming the argument.
@@ -25,11 +26,14 @@ class ClassOracle:
     tensor([1])
     """
 
-    def __init__(self, points: ArrayLike, labels: ArrayLike) -> None:
+    def __init__(
+        self, points: ArrayLike, labels: ArrayLike, *, metric: ArrayLike | None = None
+    ) -> None:
         points = batch("points", points)
         known = classes("labels", labels, len(points), 2**31)
         self._labels = known.to(points.device, torch.int64).clone()
-        self._all = NearestNeighborOracle(points, torch.ones(len(points)))
+        self._metric = metric
+        self._all = NearestNeighborOracle(points, torch.ones(len(points)), metric=metric)
         self._points, self.shape = self._all.points, self._all.shape
 
     def __repr__(self) -> str:
@@ -38,7 +42,9 @@ class ClassOracle:
 
     def to(self, device: torch.device | str) -> "ClassOracle":
         """The same oracle on `device`."""
-        return ClassOracle(self._points.reshape(-1, *self.shape).to(device), self._labels)
+        return ClassOracle(
+            self._points.reshape(-1, *self.shape).to(device), self._labels, metric=self._metric
+        )
 
     @property
     def points(self) -> Tensor:
@@ -77,4 +83,6 @@ class ClassOracle:
     def _against(self, c: int) -> NearestNeighborOracle:
         """Class c as label -1, all others as +1."""
         points = self._points.reshape(-1, *self.shape)
-        return NearestNeighborOracle(points, torch.where(self._labels == c, -1.0, 1.0))
+        return NearestNeighborOracle(
+            points, torch.where(self._labels == c, -1.0, 1.0), metric=self._metric
+        )

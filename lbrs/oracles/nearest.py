@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from lbrs import _checks
-from lbrs._checks import batch, chunks, integer
+from lbrs._checks import array, batch, chunks, integer, owned
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.norms.lp import Lp
 from lbrs.oracles.distances import CACHED, distances, folded, ranked
 from lbrs.oracles.gaps import Gaps
-from lbrs.oracles.radii import Side, farthest
-from lbrs.rounding import TINY, of_product, of_sum, squares
+from lbrs.oracles.radii import FAR, NEAR, Side, farthest
+from lbrs.rounding import EPS, TINY, of_product, of_sum, squares
 
 SAMPLE = 1024
 """Most reference points of which the center is taken: their median, which no single row moves."""
@@ -43,6 +43,9 @@ class NearestNeighborOracle:
         points: (N, *shape), N >= 1, any real dtype; kept as float64 on the device they are on.
         labels: (N,) of -1 and +1.
         k: odd, 1 <= k <= N.
+        metric: None, or the factor of each feature in the distance, > 0, of the shape of one point:
+            rho(x, z) = ||metric (x - z)||_2 (:prf:ref:`Lemma S <lemma-s>`). 1/std makes features of
+            any units count alike; points and radii stay in the units of the input.
 
     Attributes:
         points, labels: (N, d) and (N,), copies of what was given: whatever is done to either in
@@ -57,7 +60,9 @@ class NearestNeighborOracle:
     (tensor([1.], dtype=torch.float64), tensor([1.0000], dtype=torch.float64))
     """
 
-    def __init__(self, points: object, labels: object, k: int = 1) -> None:
+    def __init__(
+        self, points: object, labels: object, k: int = 1, *, metric: object = None
+    ) -> None:
         points = batch("points", points)
         if len(points) == 0:
             raise ValueError("points must hold at least one reference point, got none")
@@ -67,7 +72,9 @@ class NearestNeighborOracle:
         if self.k % 2 == 0 or self.k > len(points):
             told = f"k must be odd and at most the number of points {len(points)}, got {k}"
             raise ValueError(told)
-        points = points.flatten(1).contiguous()
+        self._metric = None if metric is None else scales("metric", metric, points)
+        self._given = points.flatten(1).clone() if metric is not None else None
+        points = self._measured(points.flatten(1)).contiguous()
         self._labels = labels.clone()
         self._kept, self._place = folded(points, labels, self.k)
         self._points = points[self._kept]
@@ -84,12 +91,17 @@ class NearestNeighborOracle:
     def to(self, device: torch.device | str) -> "NearestNeighborOracle":
         """The same oracle on `device`; this one stays as it is."""
         points = self.points.reshape(-1, *self.shape).to(device)
-        return NearestNeighborOracle(points, self._labels, self.k)
+        return NearestNeighborOracle(points, self._labels, self.k, metric=self._metric)
 
     @property
     def points(self) -> Tensor:
         """The reference points (N, d) in the order they were given, as a copy."""
-        return self._points[self._place]
+        return self._points[self._place] if self._given is None else self._given.clone()
+
+    @property
+    def metric(self) -> Tensor | None:
+        """The factors (d,) of the features in distances, as a copy; None in l2."""
+        return None if self._metric is None else self._metric.clone()
 
     @property
     def labels(self) -> Tensor:
@@ -114,6 +126,8 @@ class NearestNeighborOracle:
            b_{kj}(x) = \frac{\rho(x, x_j)^2 - \rho(x, x_k)^2}{2\,\|x_k - x_j\|_*}
 
         Here I_y holds the points with the label y, and b_kj is 0 where x_k = x_j.
+
+        With a `metric` M, ||M^2 (x_k - x_j)||_* stands for ||x_k - x_j||_*.
 
         - ``"sharp"``: this number, by :prf:ref:`Theorem A <theorem-a>`, and by
           :prf:ref:`Theorem K <theorem-k>` for k > 1.
@@ -140,6 +154,8 @@ class NearestNeighborOracle:
             told = f"bound must be 'sharp' for k = {self.k}: the paper has k = 1 only, got 'paper'"
             raise ValueError(told)
         norm, x = as_norm("norm", norm, self.shape), self._flat(x)
+        if self._metric is not None:
+            norm = norm.weighted(1 / self._metric)
         parts = chunks(len(x), max(self._points.shape))
         found = [self._radius(x[part], norm, bound == "paper") for part in parts]
         return torch.cat(found) if found else x.new_zeros(0)
@@ -152,7 +168,13 @@ class NearestNeighborOracle:
         return Gaps(self._points, self._center, self._centered, self._squares)
 
     def _flat(self, x: object) -> Tensor:
-        return batch("x", x, self.shape).flatten(1).to(self._points.device)
+        return self._measured(batch("x", x, self.shape).flatten(1).to(self._points.device))
+
+    def _measured(self, x: Tensor) -> Tensor:
+        """Points in the units of the metric."""
+        if self._metric is None:
+            return x
+        return array("points in the units of the metric", x * self._metric.to(x.device))
 
     def _majority(self, index: Tensor) -> Tensor:
         """The label (n,) that most of the points `index` (n, k) have."""
@@ -235,8 +257,10 @@ class NearestNeighborOracle:
         """`radii.farthest` for points x; no limit for lp norms."""
         if isinstance(norm, Lp):
             return torch.full_like(x[:, 0], torch.inf), None
-        size = L2(x - self._center) + self._squares.max().sqrt()
-        return farthest(size * (1 + 1e-9), norm.stretch(x.shape[1]), 0 * size, x.shape[1])
+        size = (L2(x - self._center) + self._squares.max().sqrt()) * (1 + 1e-9)
+        d, far = x.shape[1], FAR if self._metric is None else NEAR
+        blur = 0 * size if self._metric is None else EPS * (L2(x) + far * size)
+        return farthest(size, norm.stretch(d), blur, d, far)
 
     def _sharpened(self, x: Tensor, low: Tensor, high: Tensor, other: slice) -> tuple[Tensor, ...]:
         """x, low, high; by direct sums where they are wide for the nearest opposite point."""
@@ -250,3 +274,15 @@ class NearestNeighborOracle:
             low[rows] = values * (1 - slack) - 32 * d * TINY
             high[rows] = values * (1 + slack) + 32 * d * TINY
         return x, low, high
+
+
+def scales(name: str, value: object, points: Tensor) -> Tensor:
+    """Factors (d,) of the features of `points` (N, *shape), or an error that names them."""
+    found = owned(name, value).flatten().to(points.device)
+    d = points[:1].numel()
+    if len(found) != d:
+        raise ValueError(f"{name} must hold {d} numbers, one a feature, got {len(found)}")
+    wrong = found[~((found >= 1e-20) & (found <= 1e20))]
+    if len(wrong):
+        raise ValueError(f"{name} must hold numbers from 1e-20 to 1e+20, got {wrong[0].item():g}")
+    return found

@@ -39,26 +39,29 @@ def bisectors(
     return torch.where(margin > 0, margin / (2 * gap * (1 + loose)), 0.0)
 
 
-def farthest(size: Tensor, stretch: float, blur: Tensor, d: int) -> tuple[Tensor, Tensor]:
+def farthest(
+    size: Tensor, stretch: float, blur: Tensor, d: int, far: float
+) -> tuple[Tensor, Tensor]:
     """How far labels may be asked for in any norm (n,), and what rounding may then take from a
     difference of two squared distances (n,).
 
     Lemma. Let ||d||_2 <= `stretch` ||d||, all points be within `size` of x in l2, and
-    ||d|| <= FAR size / stretch. Then z = x + d is within (1 + FAR) size of all of them, so a label
-    there is that of real arithmetic up to 2 SHARE (1 + FAR)^2 size^2 + 8 d TINY
+    ||d|| <= `far` size / stretch. Then z = x + d is within (1 + far) size of all of them, so a
+    label there is that of real arithmetic up to 2 SHARE (1 + far)^2 size^2 + 8 d TINY
     (`rounding.overtaking` has the case of lp norms, where no such limit is needed). If z itself is
     computed up to `blur`, and x too, a difference of squares 2 (x_k - x_j)^T z is off by
     2 (2 size) (2 blur) besides.
 
     Parameters: `size` (n,); `stretch` >= 0; `blur` (n,), in l2; `d` features.
     """
-    limit = FAR * size / stretch if stretch > 0 else torch.full_like(size, torch.inf)
-    label = 2 * SHARE * ((1 + FAR) * size).square() * (1 + 1e-9)
+    limit = far * size / stretch if stretch > 0 else torch.full_like(size, torch.inf)
+    label = 2 * SHARE * ((1 + far) * size).square() * (1 + 1e-9)
     return limit * (1 - 1e-9), label + 8 * d * TINY + 8 * (1 + 1e-9) * size * blur
 
 
-FAR = 2.0**18
-"""Labels are asked for within this multiple of the largest distance."""
+FAR, NEAR = 2.0**18, 2.0**10
+"""Labels are asked for within these multiples of the largest distance: where points are taken as
+they are, and where a metric rounds them."""
 
 
 class Pairs(NamedTuple):

@@ -26,7 +26,7 @@ from lbrs import (
     verify,
 )
 from lbrs.norms import as_norm, norm_from
-from lbrs.oracles.radii import farthest
+from lbrs.oracles.radii import FAR, farthest
 from lbrs.rounding import SHARE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -226,7 +226,7 @@ def test_labels_are_asked_for_within_a_limit():
     exact = (oracle.label(x + 1e18 * way), oracle.label(x + 1e18 * way + torch.tensor([[0.5, 0]])))
     assert exact[0] == exact[1]
     size, blur = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    limit, taken = farthest(size, 1.0, blur, 1)
+    limit, taken = farthest(size, 1.0, blur, 1, FAR)
     assert taken >= 2 * SHARE * (1 + limit) ** 2
 
 

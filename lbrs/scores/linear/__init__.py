@@ -1,7 +1,7 @@
 """The affine score, every rounding error of which is bounded (Section 3)."""
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from lbrs.norms import Norm
 from lbrs.rounding import CHOICE, affine_scores, affine_slope, round_down
 from lbrs.scores.admission import observed
 from lbrs.scores.base import Constant, Linearization, Local, Score, select, sign
+from lbrs.scores.linear.folding import folded
 
 
 class LinearScore(Score):
@@ -43,6 +44,31 @@ class LinearScore(Score):
         self.observed = observed(torch.float64)
         top = self.weight.abs().max().item()
         self._unit = 2.0 ** min(900, -math.frexp(top)[1]) if 0 < top < 2.0**-500 else 1.0
+
+    @classmethod
+    def from_sklearn(cls, pipeline: Any) -> Self:
+        """The score of a fitted linear classifier of scikit-learn, or of a pipeline of scalers and
+        projections (PCA) before one, as a function of the pipeline's input: radii are in its units.
+
+        +1 is the pipeline's ``classes_[1]``. That the score is the pipeline's decision function is
+        observed at points of the sizes that its first scaler has seen.
+
+        Parameters:
+            pipeline: fitted, for two classes.
+
+        Raises:
+            TypeError: for other steps, for more classes, and if it decides by another function.
+
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> X, y = [[1000.0], [1010.0], [1040.0], [1050.0]], ["no", "no", "yes", "yes"]
+        >>> pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+        >>> LinearScore.from_sklearn(pipeline).value([[1010.0], [1040.0]]).sign().tolist()
+        [-1.0, 1.0]
+        """
+        weight, bias = folded(pipeline)
+        return cls(weight, bias)
 
     def __repr__(self) -> str:
         return f"LinearScore(weight of shape {tuple(self.weight.shape)}, bias={self.bias:g})"
