@@ -228,7 +228,7 @@ def _stated(norm: Norm) -> dict[str, object]:
 
 
 def needed(package: str) -> ModuleType:
-    """A package that only tables and pictures need."""
+    """A package that only some functions need."""
     try:
         return import_module(package)
     except ImportError as error:

@@ -20,6 +20,28 @@ class Mutation:
 
 FORMULAS = [
     Mutation(
+        "reference points: the centers in other units",
+        "points.reference_points",
+        "/ scale.ravel()",
+        "",
+        "oracles/test_metric.py"
+        "::test_centers_follow_the_metric_and_stop_where_no_more_points_differ",
+    ),
+    Mutation(
+        "a metric: the norm in its own units",
+        "NearestNeighborOracle.radius",
+        "norm.weighted(1 / self._metric)",
+        "norm.weighted(self._metric)",
+        "oracles/test_metric.py::test_a_metric_is_a_change_of_units",
+    ),
+    Mutation(
+        "pipelines: scales without their centers",
+        "folding.folded",
+        "b += float(a @ c)",
+        "b += 0 * float(a @ c)",
+        "scores/test_folding.py::test_a_pipeline_is_one_affine_function_of_its_input",
+    ),
+    Mutation(
         "Proposition T: backed points without alpha",
         "thresholds.proposition_t",
         "radius - margin",
@@ -482,6 +504,13 @@ FORMULAS = [
 ]
 
 ALLOWANCES = [
+    Mutation(
+        "a metric: computed exactly",
+        "radii.farthest",
+        "* size * blur",
+        "* 0 * size * blur",
+        "oracles/test_metric.py::test_labels_that_rounding_of_the_metric_decides_have_no_radius",
+    ),
     Mutation(
         "errors of a sum: the dual norm where signs matter",
         "norms.base.Norm.spread",

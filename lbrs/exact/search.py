@@ -106,7 +106,8 @@ class Search:
         half = view.half[group]
         slack = 2 * of_row(len(view.x)) * (half + view.half[k])
         wrong = view.mislabelled(half, 2 * len(view.x) * half)
-        bound = (half - view.half[k] - slack - wrong) / view.gaps(group, k)
+        with np.errstate(over="ignore"):
+            bound = (half - view.half[k] - slack - wrong) / view.gaps(group, k)
         far = half - view.V[group] @ view.foot(y)
         return map(Candidate, np.maximum(bound, c), far, repeat(y), group)
 

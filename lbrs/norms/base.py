@@ -159,8 +159,8 @@ class Norm:
             weights: of the shape of one point, each 0, inf, or between 1e-30 and 1e30.
 
         >>> norm = LINF.weighted([1.0, 10.0])
-        >>> float(norm(torch.tensor([0.5, 0.1]))), float(norm.dual(torch.tensor([0.5, 0.1])))
-        (1.0, 0.51)
+        >>> float(norm(torch.tensor([0.5, 0.25]))), float(norm.dual(torch.tensor([0.5, 5.0])))
+        (2.5, 1.0)
         """
         return KINDS["weighted"](self, weights)
 

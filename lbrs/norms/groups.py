@@ -35,7 +35,7 @@ class GroupNorm(Norm):
         q: within a group.
         groups: of the shape of one point, a whole number >= 0 for each feature: its group's.
 
-    >>> norm = GroupNorm(math.inf, 2, [0, 0, 1])
+    >>> norm = GroupNorm(float("inf"), 2, [0, 0, 1])
     >>> v = torch.tensor([3.0, 4.0, 1.0])
     >>> float(norm(v)), float(norm.dual(v)), norm.maximizer(v)
     (5.0, 6.0, tensor([0.6000, 0.8000, 1.0000]))

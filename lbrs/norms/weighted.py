@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,7 +130,8 @@ def _remade(base: Norm, weights: bytes, inverse: bytes) -> Weighted:
 def _weights(base: Norm, weights: ArrayLike) -> Tensor:
     """Checked weights (d,)."""
     try:
-        w = torch.as_tensor(weights).detach().to("cpu", torch.float64).flatten().clone()
+        given = weights.detach().cpu().numpy() if isinstance(weights, Tensor) else weights
+        w = torch.from_numpy(np.array(given, dtype=np.float64)).flatten()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"weights must be numbers, got {shown(weights)}") from error
     known = base.features()

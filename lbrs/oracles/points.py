@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, array, batch, integer
+from lbrs.certificate import needed
 
 WAYS = ("random", "kmeans")
 
@@ -70,11 +71,9 @@ def reference_points(
 
 def _centers(rows: npt.NDArray[np.float64], count: int, seed: int) -> npt.NDArray[np.float64]:
     """The centers of k-means; the rows themselves where no more are different."""
-    from sklearn.cluster import KMeans
-
     different = np.unique(rows, axis=0)
     if len(different) <= count:
         return different
-    found = KMeans(count, n_init=4, random_state=seed).fit(rows)
+    found = needed("sklearn.cluster").KMeans(count, n_init=4, random_state=seed).fit(rows)
     centers: npt.NDArray[np.float64] = found.cluster_centers_.astype(np.float64)
     return centers

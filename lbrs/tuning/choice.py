@@ -59,8 +59,8 @@ def tune(
 
     >>> oracle = NearestNeighborOracle([[0.0], [4.0]], [1, -1])
     >>> found = tune(LinearScore([-1.0], 1.0), oracle, [[0.5], [1.8], [3.0]], [1, 1, -1])
-    >>> found.alpha, found.accuracy, found.base
-    (1.8, 1.0, 0.6666666666666666)
+    >>> print(found.advice)
+    use the oracle alone, or alpha = 1.2: 1 clean, base 0.6667, oracle 1
     """
     several = [oracles] if isinstance(oracles, Oracle) else list(oracles)
     if not several:

@@ -1,9 +1,11 @@
 """Does the oracle help? Base, oracle and tuned classifier on real binary problems of scikit-learn,
 over many splits (Proposition T)."""
 
+import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from lbrs._files import write_text
 from lbrs.norms import L2
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.oracles.points import reference_points
@@ -21,6 +24,10 @@ from lbrs.tuning import Tuned, tune
 from lbrs.tuning.thresholds import thresholds
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+PUBLISHED = Path("book/problems.json")
+"""Where the published numbers lie, in the project."""
 
 POINTS = (10, 40)
 """How many reference points an oracle has, of k-means and drawn, to choose from."""
@@ -83,13 +90,13 @@ def problems() -> Iterator[tuple[str, Array, Array]]:
     yield "diabetes, above the median", X, np.where(y > np.median(y), 1.0, -1.0)
 
 
-def parts(n: int, seed: int) -> tuple[Array, Array, Array]:
+def parts(n: int, seed: int) -> tuple[Rows, Rows, Rows]:
     """Rows for training (one half), validation and testing (a quarter each)."""
-    rows = np.random.default_rng(seed).permutation(n)
+    rows: Rows = np.random.default_rng(seed).permutation(n)
     return rows[: n // 2], rows[n // 2 : 3 * n // 4], rows[3 * n // 4 :]
 
 
-def chosen(X: Array, y: Array, seed: int) -> tuple[Tuned, Array]:
+def chosen(X: Array, y: Array, seed: int) -> tuple[Tuned, Rows]:
     """What `tune` chooses on the validation points of a split, at the median margin of the base on
     its training points; and the rows to test on.
 
@@ -133,3 +140,17 @@ def study(name: str, X: Array, y: Array, splits: int = 20) -> Problem:
         means[field.name] = float(values.mean())
         errors[field.name] = math.sqrt(share * float(values.var(ddof=1)))
     return Problem(name, len(X), X.shape[1], Means(**means), Means(**errors))
+
+
+def save(found: list[Problem], path: Path) -> None:
+    """Write what the problems gave, whole or not at all."""
+    text = json.dumps([asdict(problem) for problem in found], indent=1) + "\n"
+    write_text(path, text)
+
+
+def load(path: Path) -> list[Problem]:
+    """Read what `save` has written."""
+    return [
+        Problem(row["name"], row["n"], row["d"], Means(**row["means"]), Means(**row["errors"]))
+        for row in json.loads(path.read_text(encoding="utf-8"))
+    ]
