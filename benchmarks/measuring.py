@@ -32,6 +32,8 @@ class Sizes:
     radii_rounds: int = 3
     radii_points: int = 10_000
     radii_references: tuple[int, ...] = (625, 1250, 2500, 5000, 10_000)
+    exact_references: tuple[int, ...] = (4, 10, 30, 100)
+    exact_points: int = 400
     runs: tuple[str, ...] = ("spiral", "digits", "mnist", "cifar10")
     profiles: tuple[str, ...] = ("quick", "paper")
 
@@ -60,6 +62,8 @@ TINY = Sizes(
     radii_rounds=1,
     radii_points=20,
     radii_references=(10, 20, 40, 80),
+    exact_references=(4, 10),
+    exact_points=20,
     runs=("digits",),
     profiles=("quick",),
 )

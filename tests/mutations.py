@@ -348,6 +348,27 @@ FORMULAS = [
         "exact/test_cells.py::test_radius_agrees_with_a_grid_of_the_plane",
     ),
     Mutation(
+        "Theorem C: any polyhedron for the nearest, of many points at once",
+        "together.Batch.nearest",
+        "bounds.min(1) <= best * TIE",
+        "best == np.inf",
+        "exact/test_together.py::test_what_is_settled_together_the_search_finds_too",
+    ),
+    Mutation(
+        "Theorem C: sides of bisectors without rounding, of many points at once",
+        "together.Batch.sides",
+        "here - there - 2 * of_row(self.x.shape[1]) * (here + there)",
+        "here - there",
+        "exact/test_together.py::test_sides_need_the_allowance_of_rows",
+    ),
+    Mutation(
+        "Theorem C: exact labels, of many points at once",
+        "together.Batch.slack",
+        "2 * EPS * reach[:, None] + wrong",
+        "0.0 * wrong",
+        "exact/test_together.py::test_sides_are_those_of_the_search_and_lowered_as_there",
+    ),
+    Mutation(
         "Theorem C: a radius in the units of the search",
         "exact_radii",
         "safe * problem.scale",

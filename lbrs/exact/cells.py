@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lbrs._checks import ArrayLike, batch, number
 from lbrs.exact.frames import frame
 from lbrs.exact.programs import Array
-from lbrs.exact.scaled import View, scaled
+from lbrs.exact.scaled import Scaled, View, scaled
 from lbrs.exact.search import Search
+from lbrs.exact.together import is_small, together
 from lbrs.norms import Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
 from lbrs.scores.base import select
@@ -113,15 +115,16 @@ def exact_radii(
     if not score.weight.any() and score.bias == 0:
         return ExactRadii(radius, points.clone(), prediction)
     witness = torch.full_like(points, torch.nan)
-    trails = []
-    for i, s in enumerate(prediction.tolist()):
+    trails = {}
+    for i in _settled(problem, radius, witness, prediction, predict):
         with _named(i):
-            search = Search(View(problem, i, float(s)))
+            search = Search(View(problem, i, float(prediction[i])))
             safe, cells = search.nearest()
             radius[i] = safe * problem.scale
-            trails.append(map(partial(_point, witness[i], problem.scale), search.inside(cells)))
-            witness[i] = next(trails[i], witness[i])
-    for i in _without_change(witness, prediction, predict):
+            trails[i] = map(partial(_point, witness[i], problem.scale), search.inside(cells))
+            witness[i] = next(trails[i], torch.full_like(witness[i], torch.nan))
+    searched = torch.tensor([*trails], dtype=torch.int64, device=witness.device)
+    for i in _without_change(searched, witness, prediction, predict):
         with _named(i):
             witness[i] = _witness(trails[i], witness[i], predict, prediction[i].item())
     return ExactRadii(radius, witness, prediction)
@@ -155,17 +158,37 @@ def _checked(score: LinearScore, oracle: NearestNeighborOracle, alpha: float, no
     return alpha
 
 
+def _settled(
+    problem: Scaled,
+    radius: Tensor,
+    witness: Tensor,
+    prediction: Tensor,
+    predict: Callable[[Tensor], Tensor],
+) -> list[int]:
+    """Enter the radii and witnesses that are found for all points together, where a prediction
+    confirms them; returns the other points."""
+    rest = torch.ones_like(prediction, dtype=torch.bool)
+    if is_small(problem):
+        safe, z = together(problem, prediction.cpu().numpy().astype(np.float64))
+        radius[:] = torch.from_numpy(safe * problem.scale)
+        witness[:] = torch.from_numpy(z * problem.scale).reshape(witness.shape)
+        rest = radius.isnan() | (witness.flatten(1).abs().amax(1) > 1e150)
+        done = (~rest).nonzero().flatten()
+        rest[_without_change(done, witness, prediction, predict)] = True
+    return rest.nonzero().flatten().tolist()
+
+
 def _point(like: Tensor, scale: float, z: Array) -> Tensor:
     """The point `z` (d,), in units of `scale`, shaped as `like`."""
     return torch.from_numpy(z * scale).reshape(like.shape).to(like)
 
 
 def _without_change(
-    witness: Tensor, prediction: Tensor, predict: Callable[[Tensor], Tensor]
+    rows: Tensor, witness: Tensor, prediction: Tensor, predict: Callable[[Tensor], Tensor]
 ) -> list[int]:
-    """At which of the witnesses the prediction is that at the point; none is asked for where there
-    is no witness, or where squares would overflow."""
-    rows = (witness.flatten(1).abs().amax(1) <= 1e150).nonzero().flatten()
+    """At which of the witnesses in these rows the prediction is that at the point; none is asked
+    for where there is no witness, or where squares would overflow."""
+    rows = rows[witness[rows].flatten(1).abs().amax(1) <= 1e150] if len(rows) else rows
     return rows[predict(witness[rows]) == prediction[rows]].tolist() if len(rows) else []
 
 
