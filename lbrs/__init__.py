@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lbrs.scores.margin import ProbabilityMargin
     from lbrs.smoothing import LocallyBiased
     from lbrs.tuning.choice import tune
+    from lbrs.tuning.diagnosis import diagnose
     from lbrs.verification import verify
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "ProbabilityMargin",
     "Score",
     "cohen_certificate",
+    "diagnose",
     "tune",
     "verify",
 ]
@@ -76,6 +78,7 @@ _HOMES = {
     "ProbabilityMargin": "scores.margin",
     "Score": "scores.base",
     "cohen_certificate": "scores.cohen",
+    "diagnose": "tuning.diagnosis",
     "tune": "tuning.choice",
     "verify": "verification",
 }

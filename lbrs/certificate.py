@@ -1,7 +1,7 @@
 """The certificate: for each point a radius, and what it rests on."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib import import_module
 from os import PathLike
@@ -152,6 +152,28 @@ class Certificate:
         right = self.prediction == y.to(self.prediction.device)
         radius = number("radius", radius, low=0)
         return (right & ((self.radius > radius) | (radius == 0))).double().mean().item()
+
+    def __getitem__(self, rows: Any) -> "Certificate":
+        """The certificate of some of the points, by a slice, a mask or indices.
+
+        >>> one = Certificate(torch.ones(3), torch.arange(3.0), L2, "deterministic", "a", "b")
+        >>> one[1:].radius.tolist()
+        [1.0, 2.0]
+        """
+        given = rows if isinstance(rows, slice | Tensor) else torch.as_tensor(rows)
+        if isinstance(given, Tensor) and given.ndim != 1:
+            raise IndexError(f"rows must be a slice, a mask or indices (m,), got {rows!r}")
+        return replace(self, prediction=self.prediction[given], radius=self.radius[given])
+
+    def per_class(self, y: ArrayLike, radius: float = 0.0) -> dict[int, float]:
+        """Certified accuracy beyond `radius` among the points of each class that `y` holds.
+
+        Their mean is the balanced certified accuracy.
+        """
+        truth = array("y", y).to(self.prediction.device)
+        self.accuracy(truth, radius)  # checks
+        kinds = [int(kind) for kind in truth.unique().tolist()]
+        return {kind: self[truth == kind].accuracy(truth[truth == kind], radius) for kind in kinds}
 
     def curve(
         self, y: ArrayLike, radii: ArrayLike | None = None, confidence: float = 0.95

@@ -20,6 +20,13 @@ class Mutation:
 
 FORMULAS = [
     Mutation(
+        "diagnosis: a loss counts as a gain",
+        "diagnosis._gain",
+        "low - most, high - least",
+        "low + least, high + most",
+        "test_diagnosis.py::test_gains_are_differences_and_lie_in_their_intervals",
+    ),
+    Mutation(
         "reference points: the centers in other units",
         "points.reference_points",
         "/ scale.ravel()",

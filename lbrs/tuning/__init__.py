@@ -2,9 +2,18 @@
 
 from lbrs import _modules_of
 from lbrs.tuning.choice import tune
+from lbrs.tuning.diagnosis import Diagnosis, diagnose
 from lbrs.tuning.thresholds import Thresholds, proposition_t, thresholds
 from lbrs.tuning.tuned import Tuned
 
-__all__ = ["Thresholds", "Tuned", "proposition_t", "thresholds", "tune"]
+__all__ = [
+    "Diagnosis",
+    "Thresholds",
+    "Tuned",
+    "diagnose",
+    "proposition_t",
+    "thresholds",
+    "tune",
+]
 
 __getattr__ = _modules_of(__name__)
