@@ -66,7 +66,7 @@ class Diagnosis:
 
     def _lines(self) -> list[str]:
         rows = [
-            f"{self.norm} {gain.radius:g}: {gain.accuracy:.4g}, base {gain.base:.4g}, gain "
+            f"beyond {gain.radius:.4g}: {gain.accuracy:.4g}, base {gain.base:.4g}, gain "
             f"{gain.accuracy - gain.base:+.4g} (among fresh points {gain.lower:+.3g} to "
             f"{gain.upper:+.3g}, confidence {self.confidence:g})"
             for gain in self.gains
@@ -74,6 +74,7 @@ class Diagnosis:
         counts = torch.bincount(self.limit, minlength=len(LIMITS)).tolist()
         told = ", ".join(f"{name} {count}" for name, count in zip(LIMITS, counts, strict=True))
         most = ", ".join(f"{index} ({count})" for index, count in self.decided[:SHOWN].tolist())
+        rows.insert(0, f"certified accuracy in {self.norm}")
         decide = f"reference points that decide most: {most or 'none'}"
         return [*rows, f"what limits: {told}", decide]
 

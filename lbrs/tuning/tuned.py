@@ -55,7 +55,7 @@ class Tuned:
     @property
     def advice(self) -> str:
         """What to use, in words."""
-        at = f"certified at {self.norm} {self.radius:g}" if self.radius else "clean"
+        at = f"certified beyond {self.radius:.4g} in {self.norm}" if self.radius else "clean"
         told = f"{self.accuracy:.4g} {at}, base {self.base:.4g}, oracle {self.oracle:.4g}"
         if self.alpha == 0:
             return f"use the base alone: {told}"

@@ -121,6 +121,8 @@ def test_centers_follow_the_metric_and_stop_where_no_more_points_differ(rng):
     metric = [1e-3, 1.0]
     points, _ = reference_points(x, np.ones(60), 2, "kmeans", metric=metric)
     assert sorted(points[:, 1].round(decimals=1).tolist()) == [0.0, 1.0]
+    means = x[:30, 0].mean(), x[30:, 0].mean()
+    np.testing.assert_allclose(points[:, 0].sort().values, sorted(means))
     points, labels = reference_points([[0.0], [0.0], [1.0]], [1, 1, -1], 3, "kmeans")
     assert points.flatten().tolist() == [1.0, 0.0] and labels.tolist() == [-1, 1]
     images, _ = reference_points(rng.random((6, 2, 3)), np.ones(6), 2, "kmeans")
