@@ -81,7 +81,7 @@ def listed(entry: dict) -> list[str]:
     return [entry[key] for key in ("root", "file") if key in entry] + below
 
 
-CONTENTS = listed(yaml.safe_load((ROOT / "_toc.yml").read_text()))
+CONTENTS = [*listed(yaml.safe_load((ROOT / "_toc.yml").read_text())), "coq/Neighbours"]
 
 
 @dataclass(frozen=True)
