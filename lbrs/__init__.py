@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lbrs.norms import L1, L2, LINF, GroupNorm, Mahalanobis, Norm, OwnNorm
     from lbrs.oracles.classes import ClassOracle
     from lbrs.oracles.nearest import NearestNeighborOracle
+    from lbrs.plane.bias import Bias
     from lbrs.scores.base import Score
     from lbrs.scores.classes import AffineScores, ClassScores
     from lbrs.scores.cohen import CohenScore, cohen_certificate
@@ -31,6 +32,7 @@ __all__ = [
     "L2",
     "LINF",
     "AffineScores",
+    "Bias",
     "Certificate",
     "ClassOracle",
     "ClassScores",
@@ -61,6 +63,7 @@ _HOMES = {
     "LINF": "norms.lp",
     "Certificate": "certificate",
     "AffineScores": "scores.classes",
+    "Bias": "plane.bias",
     "ClassOracle": "oracles.classes",
     "ClassScores": "scores.classes",
     "CohenScore": "scores.cohen",

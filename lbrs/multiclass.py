@@ -1,15 +1,19 @@
 """Locally biased smoothing of several classes (Theorem M)."""
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
-from lbrs._checks import ArrayLike, batch, classes, number
+from lbrs._checks import ArrayLike, batch, classes
 from lbrs.attacks.logits import ClassLogits
 from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.classes import ClassOracle
+from lbrs.plane.bias import Bias, Length, as_length
+from lbrs.plane.slack import least_gap, oracle_slack
 from lbrs.scores.base import Local
-from lbrs.scores.classes import ClassScores, biased
+from lbrs.scores.classes import ClassScores, biased, least_other
 
 
 class MulticlassLocallyBiased:
@@ -25,7 +29,8 @@ class MulticlassLocallyBiased:
     Parameters:
         score: the scores h, ``ClassScores`` or ``AffineScores``.
         oracle: a ``ClassOracle`` whose labels are classes of the scores.
-        alpha: >= 0, the length of the bias, in the units of x.
+        alpha: >= 0, the length of the bias, in the units of x; or a ``Bias`` that is odd, for
+            :prf:ref:`Theorem U <theorem-u-classes>`.
         norm: the threat norm.
 
     Attributes:
@@ -42,7 +47,7 @@ class MulticlassLocallyBiased:
     """
 
     def __init__(
-        self, score: ClassScores, oracle: ClassOracle, alpha: float, norm: Norm = L2
+        self, score: ClassScores, oracle: ClassOracle, alpha: Length, norm: Norm = L2
     ) -> None:
         if not isinstance(score, ClassScores):
             raise TypeError(
@@ -52,13 +57,17 @@ class MulticlassLocallyBiased:
         if not isinstance(oracle, ClassOracle):
             raise TypeError(f"oracle must be a ClassOracle, got {type(oracle).__name__}")
         self.base, self.oracle = score, oracle
-        self.alpha, self.norm = number("alpha", alpha, low=0), as_norm("norm", norm, oracle.shape)
+        self.norm = as_norm("norm", norm, oracle.shape)
+        self.alpha = as_length("alpha", alpha, self.norm)
+        if isinstance(alpha, Bias) and not alpha.odd:
+            raise ValueError(f"alpha must be odd, A(-o) = -A(o), for several classes, got {alpha}")
         self.classes = score.value(oracle.points[:1].reshape(1, *oracle.shape)).shape[1]
         classes("labels", oracle.labels, len(oracle.labels), self.classes)
         self.lipschitz = score.pairs(self.classes, norm).max().item()
 
     def __repr__(self) -> str:
-        told = f"{self.base}, {self.oracle}, alpha={self.alpha:g}, norm={self.norm}"
+        alpha = self.alpha if isinstance(self.alpha, Bias) else f"{self.alpha:g}"
+        told = f"{self.base}, {self.oracle}, alpha={alpha}, norm={self.norm}"
         return f"MulticlassLocallyBiased({told})"
 
     def to(self, device: torch.device | str) -> "MulticlassLocallyBiased":
@@ -80,8 +89,10 @@ class MulticlassLocallyBiased:
 
         Parameters:
             kind: "link" or "score", the biased scores S_c, differentiable through h; or "decision",
-                the prediction alone, without a gradient.
+                the prediction alone, without a gradient; only this for a ``Bias``.
         """
+        if isinstance(self.alpha, Bias) and kind in ("link", "score"):
+            raise ValueError(f"kind must be 'decision' for a Bias, got {kind!r}")
         return ClassLogits(self, kind)
 
     def certify(self, x: ArrayLike) -> Certificate:
@@ -90,10 +101,23 @@ class MulticlassLocallyBiased:
         x = batch("x", x, self.oracle.shape)
         label = self.oracle.label(x).to(self.base.device)
         neighbors = self.oracle.radii(x, self.norm, self.classes).to(self.base.device)
-        local = Local(x, self.norm, label, neighbors, None, None)
+        certain = least_other(neighbors, label)
+
+        def slack(reach: Tensor) -> Tensor:
+            return oracle_slack(self.oracle.points, self._gap, x, self.norm, certain, reach)
+
+        local = Local(x, self.norm, label, neighbors, None, None, slack)
         return self.base.certify_biased(local, self.alpha)
 
     def _biased(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         x = batch("x", x, self.oracle.shape)
         h = self.base.value(x).reshape(len(x), self.classes)
-        return biased(h, self.oracle.label(x), self.alpha * self.lipschitz)
+        label = self.oracle.label(x)
+        if not isinstance(self.alpha, Bias):
+            return biased(h, label, self.alpha * self.lipschitz)
+        certain = least_other(self.oracle.radii(x, self.norm, self.classes), label).to(h)
+        return biased(h, label, self.lipschitz * self.alpha(torch.ones_like(certain), certain))
+
+    @cached_property
+    def _gap(self) -> float:
+        return least_gap(self.oracle.points, self.oracle.labels, self.norm)

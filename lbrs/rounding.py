@@ -74,7 +74,7 @@ def general_score(
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
-def lipschitz_allowance(alpha: float, K: float, share: float) -> float:
+def lipschitz_allowance(alpha: float | Tensor, K: float, share: float) -> float | Tensor:
     """By how much +-h(z) +- alpha K must exceed 0 so that the computed one does, too, where
     |fl(h) - h| <= s (1 + |h|).
 
@@ -85,7 +85,7 @@ def lipschitz_allowance(alpha: float, K: float, share: float) -> float:
     return share * (1 + alpha * K) / (1 - share) + 16 * EPS * alpha * K
 
 
-def lipschitz_distance(value: Tensor, alpha: float, K: float, share: float) -> Tensor:
+def lipschitz_distance(value: Tensor, alpha: float | Tensor, K: float, share: float) -> Tensor:
     """A lower bound (n,) of v/K, the distance to where a K-Lipschitz h changes its sign, for
     Theorem H with h and the comparison as computed; inf or -inf for K = 0.
 
@@ -198,6 +198,23 @@ def overtaking(square: Tensor, d: int) -> Tensor:
     Parameters: `square` rho_j^2, as of `squares`; `d` features.
     """
     return (8 * d + 3) * SHARE * square + 8 * d * TINY
+
+
+def of_radius(square: Tensor, gap: float, radius: Tensor, d: int, share: float) -> Tensor:
+    """How far the oracle's computed radius R_o may be below that of real arithmetic for the labels
+    as computed, and the last operations of a bias that uses it beside it (n,).
+
+    Lemma. For each pair the computed b_kj is at least b_kj (1 - 2 r - 8 eps) less
+    ((8 d + 6) SHARE rho^2 + 10 d TINY)/(2 gap): `overtaking` is subtracted from a numerator that is
+    off by 2 SHARE rho^2 and 4 eps of itself, and r is the share by which the gap may be off.
+    Minima, maxima and order statistics keep a bound that holds for every pair. A third of the
+    share is left.
+
+    Parameters: `square` at least rho^2 for all reference points (n,); `gap` at most every positive
+    ||x_k - x_j||_* of opposite points; `radius` (n,), at least R_o; `d` features; `share` r.
+    """
+    fixed = ((8 * d + 8) * SHARE * square + 16 * d * TINY) / (2 * gap)
+    return fixed + (3 * share + 32 * EPS) * radius
 
 
 def of_combination(m: int) -> float:

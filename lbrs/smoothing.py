@@ -1,6 +1,7 @@
 """The locally biased classifier."""
 
 from collections.abc import Iterable
+from functools import cached_property, partial
 from typing import cast
 
 import torch
@@ -11,6 +12,8 @@ from lbrs.attacks.logits import BiasedLogits
 from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
+from lbrs.plane.bias import Bias, Length, as_length, pull
+from lbrs.plane.slack import least_gap, oracle_slack
 from lbrs.rounding import round_down
 from lbrs.scores.base import Local, Score, select
 from lbrs.scores.linear import LinearScore
@@ -28,7 +31,10 @@ class LocallyBiased:
     Parameters:
         score: the base score g.
         oracle: the direction oracle yhat.
-        alpha: >= 0, the length of the bias, in the units of x.
+        alpha: >= 0, the length of the bias, in the units of x; or a ``Bias``, which follows how
+            certain the oracle is, for scores whose margin is 1-Lipschitz: ``LinearScore``,
+            ``LipschitzScore`` and ``CohenScore`` (:prf:ref:`Theorem U <theorem-u>`). With it a
+            prediction needs the oracle's radius, too. In lp norms only.
         norm: the threat norm; its dual measures the gradient.
 
     Attributes:
@@ -44,7 +50,7 @@ class LocallyBiased:
     """
 
     def __init__(
-        self, score: Score, oracle: NearestNeighborOracle, alpha: float, norm: Norm = L2
+        self, score: Score, oracle: NearestNeighborOracle, alpha: Length, norm: Norm = L2
     ) -> None:
         if not isinstance(score, Score):
             raise TypeError(
@@ -61,10 +67,16 @@ class LocallyBiased:
             raise ValueError(f"norm must be {score.only_norm} for a {kind}, got {self.norm}")
         self.base = score
         self.oracle = oracle
-        self.alpha = number("alpha", alpha, low=0)
+        self.alpha = as_length("alpha", alpha, self.norm)
+        if isinstance(alpha, Bias) and score.steep:
+            raise ValueError(
+                f"alpha must be a number for a {type(score).__name__}, whose margin need not be "
+                f"1-Lipschitz, got {alpha}"
+            )
 
     def __repr__(self) -> str:
-        return f"LocallyBiased({self.base}, {self.oracle}, alpha={self.alpha:g}, norm={self.norm})"
+        alpha = self.alpha if isinstance(self.alpha, Bias) else f"{self.alpha:g}"
+        return f"LocallyBiased({self.base}, {self.oracle}, alpha={alpha}, norm={self.norm})"
 
     def to(self, device: torch.device | str) -> "LocallyBiased":
         """The same classifier on `device`; this one stays as it is."""
@@ -74,7 +86,8 @@ class LocallyBiased:
         """g^mu(x) for `x` (n, *shape), as float64 (n,)."""
         x = batch("x", x, self.oracle.shape)
         first = self.base.linearize(x, self.norm)
-        return first.value + self.alpha * self.oracle.label(x).to(first.value) * first.slope
+        toward, length = self._pull(x, self.oracle.label(x).to(first.value))
+        return first.value + length * toward * first.slope
 
     def predict(self, x: ArrayLike) -> Tensor:
         """f^mu(x) for `x` (n, *shape), as int64 (n,) in {-1, +1}: the oracle's label where
@@ -90,7 +103,13 @@ class LocallyBiased:
         (n, *shape)."""
         x = batch("x", x, self.oracle.shape)
         first, label = self.base.linearize(x, self.norm), self.oracle.label(x)
-        return label, select(first, label, self.alpha)
+        return label, select(first, *self._pull(x, label.to(first.value)))
+
+    def _pull(self, x: Tensor, label: Tensor) -> tuple[Tensor, float | Tensor]:
+        """`pull` at `x` (n, *shape); the oracle's radius is asked for where it matters."""
+        if not isinstance(self.alpha, Bias):
+            return label, self.alpha
+        return pull(label, self.oracle.radius(x, self.norm).to(label), self.alpha)
 
     def as_module(self, kind: str = "link") -> BiasedLogits:
         r"""f^mu as a torch module: points (n, *shape) in [0, 1] or any other range, to two logits
@@ -115,13 +134,16 @@ class LocallyBiased:
         - ``"decision"``: the prediction alone, without a gradient, for attacks that need none.
 
         Parameters:
-            kind: "link", "score" or "decision"; only the last for scores from random draws.
+            kind: "link", "score" or "decision"; only the last for scores from random draws, and
+                for a ``Bias``, which depends on the oracle's radius.
 
         >>> oracle = NearestNeighborOracle([[0.0, 0.0], [4.0, 0.0]], [1, -1])
         >>> model = LocallyBiased(LinearScore([1.0, 0.0], -1.5), oracle, alpha=1.0)
         >>> model.as_module()(torch.tensor([[1.0, 0.0]])).tolist()
         [[-0.25, 0.25]]
         """
+        if isinstance(self.alpha, Bias) and kind in ("link", "score"):
+            raise ValueError(f"kind must be 'decision' for a Bias, got {kind!r}")
         return BiasedLogits(self, kind)
 
     def certify(
@@ -135,10 +157,11 @@ class LocallyBiased:
           :prf:ref:`E' <theorem-e-prime>` and :prf:ref:`G <theorem-g>` for a ``GaussianScore``, else
           E', with the neighbour term of :prf:ref:`Theorem A <theorem-a>`, or of
           :prf:ref:`Theorem K <theorem-k>` for a k-NN oracle. The base classifier's own radius at
-          alpha = 0. It holds for f^mu as computed in floating point: for a ``LinearScore`` all
-          rounding errors are bounded, for another score those of g and its gradient are taken to be
-          at most its ``rounding``. For a ``LinearScore`` it is never below the paper's radius, for
-          another score not but for this allowance.
+          alpha = 0, and :prf:ref:`U <theorem-u>` for a ``Bias``. It holds for f^mu as computed in
+          floating point: for a ``LinearScore`` all rounding errors are bounded, for another score
+          those of g and its gradient are taken to be at most its ``rounding``. For a
+          ``LinearScore`` it is never below the paper's radius, for another score not but for this
+          allowance.
         - ``"paper"``: :prf:ref:`Theorem 6 <theorem-6>` for a ``LinearScore``, safe from rounding in
           the same way; else :prf:ref:`Theorem 8 <theorem-8>`, in plain floating-point arithmetic.
         - ``"exact"``: :prf:ref:`Theorem C <theorem-c>`, for a ``LinearScore`` and a 1-NN oracle in
@@ -171,7 +194,7 @@ class LocallyBiased:
     def certify_path(
         self,
         x: ArrayLike,
-        alphas: Iterable[float],
+        alphas: Iterable[Length],
         bound: str = "sharp",
         neighbor: ArrayLike | None = None,
     ) -> list[Certificate]:
@@ -182,7 +205,7 @@ class LocallyBiased:
 
         Parameters:
             x: points (n, *shape).
-            alphas: numbers >= 0.
+            alphas: numbers >= 0, or ``Bias`` where the score takes one.
             bound: "sharp" or "paper".
             neighbor: (n,), the oracle's radius in this norm for this bound, where it is known.
         """
@@ -190,7 +213,7 @@ class LocallyBiased:
             raise ValueError(f"bound must be 'sharp' or 'paper' along a path, got {bound!r}")
         self._check_bound(bound)
         local = self.local(batch("x", x, self.oracle.shape), bound, neighbor)
-        lengths = [number("alpha", alpha, low=0) for alpha in alphas]
+        lengths = [as_length("alpha", alpha) for alpha in alphas]
         return [self.base.certify_biased(local, alpha, bound) for alpha in lengths]
 
     def local(self, x: Tensor, bound: str, neighbor: ArrayLike | None = None) -> Local:
@@ -200,12 +223,23 @@ class LocallyBiased:
         if neighbor is None:
             neighbor = self.oracle.radius(x, self.norm, bound)
         neighbor = radii("neighbor", neighbor, len(x)).to(label)
-        return Local(x, self.norm, label, neighbor, first, L)
+        slack = partial(self._slack, x, neighbor)
+        return Local(x, self.norm, label, neighbor, first, L, slack)
+
+    def _slack(self, x: Tensor, radius: Tensor, reach: Tensor) -> Tensor:
+        """`oracle_slack` of this oracle (n,)."""
+        return oracle_slack(self.oracle.points, self._gap, x, self.norm, radius, reach)
+
+    @cached_property
+    def _gap(self) -> float:
+        return least_gap(self.oracle.points, self.oracle.labels, self.norm)
 
     def _check_bound(self, bound: str) -> None:
         if bound not in BOUNDS:
             told = ", ".join(map(repr, BOUNDS))
             raise ValueError(f"bound must be one of {told}, got {bound!r}")
+        if bound != "sharp" and isinstance(self.alpha, Bias):
+            raise ValueError(f"bound must be 'sharp' for a Bias, got {bound!r}")
         if bound == "paper" and bound not in self.base.bounds:
             raise ValueError(
                 f"bound must be 'sharp' for a {type(self.base).__name__}: "
@@ -224,7 +258,7 @@ class LocallyBiased:
         from lbrs.exact.cells import exact_radii
 
         linear = cast(LinearScore, self.base)  # exact_radii refuses any other
-        found = exact_radii(linear, self.oracle, self.alpha, self.norm, x)
+        found = exact_radii(linear, self.oracle, number("alpha", self.alpha, low=0), self.norm, x)
         radius = torch.maximum(round_down(found.radius), self.certify(x).radius)
         told = "Theorem C", "g is affine"
         return Certificate(found.prediction, radius, self.norm, "deterministic", *told)

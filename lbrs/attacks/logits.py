@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lbrs._checks import integer
+from lbrs._checks import integer, number
 from lbrs.scores.classes import biased
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class BiasedLogits(Logits):
         return found if follow else found.detach()
 
     def _margin(self, x: Tensor, label: Tensor) -> Tensor:
-        base, alpha = self.model.base, self.model.alpha
+        base, alpha = self.model.base, number("alpha", self.model.alpha, low=0)
         u, length = base.traced(x, self.model.norm)
         if self.kind == "link":
             return u + label * base.link.turn(alpha * length)
@@ -106,9 +106,9 @@ class ClassLogits(Logits):
         prediction = self.model.predict(x)
         if self.kind == "decision":
             return nn.functional.one_hot(prediction, self.model.classes).double(), prediction
-        base, bias = self.model.base, self.model.alpha * self.model.lipschitz
+        base, alpha = self.model.base, number("alpha", self.model.alpha, low=0)
         h = torch.cat([base.evaluate(part).double() for part in base.batches(x)])
-        return biased(h, self.model.oracle.label(x), bias)[0], prediction
+        return biased(h, self.model.oracle.label(x), alpha * self.model.lipschitz)[0], prediction
 
 
 class NoisyLogits(Logits):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lbrs._checks import ELEMENTS, ArrayLike, batch, integer, number
 from lbrs.certificate import Certificate
 from lbrs.norms import Norm
+from lbrs.plane.bias import Length
 from lbrs.rounding import round_down
 from lbrs.scores.admission import Observed, admit, first_type, observed, share_of, signature
 from lbrs.scores.local import Constant, Linearization, Link, Local, one_logit, select, sign
@@ -54,6 +55,8 @@ class Score:
         only_norm: the one threat norm in which this kind of score is certified, or None.
         bounds: what `certify` can be asked for.
         random: whether it is known through random draws only.
+        steep: whether its margin g/||grad g|| may grow faster than the distance, so that a `Bias`
+            has no use for it.
         link: how g follows from the function's output.
 
     Raises:
@@ -67,6 +70,7 @@ class Score:
     only_norm: ClassVar[Norm | None] = None
     bounds: ClassVar[tuple[str, ...]] = ("sharp", "paper")
     random: ClassVar[bool] = False
+    steep: ClassVar[bool] = True
     link: ClassVar[Link] = Link()
 
     def __init__(
@@ -180,12 +184,12 @@ class Score:
         return self.linearize(x, norm), L
 
     def certify_biased(
-        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
+        self, local: Local, alpha: Length, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
         """The certificate of the locally biased classifier at the points of `local`:
         :prf:ref:`Theorem E' <theorem-e-prime>`, or :prf:ref:`Theorem 8 <theorem-8>` for
         bound="paper"."""
-        return certify_smooth(self, local, alpha, bound)
+        return certify_smooth(self, local, number("alpha", alpha, low=0), bound)
 
     def value(self, x: ArrayLike) -> Tensor:
         """g at the points `x` (n, *shape), as float64 (n,)."""

@@ -10,6 +10,8 @@ from lbrs._checks import ArrayLike, array, batch, number
 from lbrs.certificate import Certificate
 from lbrs.certificates import theorem_m
 from lbrs.norms import Norm
+from lbrs.plane.bias import Bias, Length
+from lbrs.plane.radii import safe_radius
 from lbrs.rounding import EPS, affine_scores, affine_slope, least, lipschitz_allowance, round_down
 from lbrs.scores.admission import observed
 from lbrs.scores.base import Local, Score
@@ -87,10 +89,10 @@ class ClassScores(Score):
         return output
 
     def certify_biased(
-        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
+        self, local: Local, alpha: Length, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
         """:prf:ref:`Theorem M <theorem-m>` at the points of `local`, whose `neighbor` is nb
-        (n, C).
+        (n, C), or :prf:ref:`U <theorem-u-classes>` for a `Bias`.
 
         Rounding is allowed for: the predicted class's score is lowered by what it can do at x and
         within the ball.
@@ -100,19 +102,43 @@ class ClassScores(Score):
         h = h - h.amax(1, keepdim=True)
         pairs = self.pairs(count, norm)
         K = pairs.max().item()
-        predicted = biased(h, local.label, alpha * K)[1]
-        lowered = self.margins(local.x, h, predicted, alpha, K)
-        divisor = self.constants(pairs, norm)
-        nb = local.neighbor.to(h)
-        radius = theorem_m(lowered, local.label, nb, alpha, K, divisor, predicted)
+        nb, divisor = local.neighbor.to(h), self.constants(pairs, norm)
+        if isinstance(alpha, Bias):
+            predicted, radius = self._in_plane(local, h, divisor, alpha, K)
+            source = "Theorem U"
+        else:
+            predicted, source = biased(h, local.label, alpha * K)[1], "Theorem M"
+            lowered = self.margins(local.x, h, predicted, alpha, K)
+            radius = theorem_m(lowered, local.label, nb, alpha, K, divisor, predicted)
         radius = self.within_domain(local.x, round_down(radius * (1 - 16 * EPS)), norm)
         told = self.assumption(pairs, norm)
-        kind, source = "deterministic", "Theorem M"
-        return Certificate(predicted, radius, norm, kind, source, told, classes=count)
+        return Certificate(predicted, radius, norm, "deterministic", source, told, classes=count)
 
-    def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
+    def _in_plane(
+        self, local: Local, h: Tensor, divisor: Tensor, bias: Bias, K: float
+    ) -> tuple[Tensor, Tensor]:
+        """Prediction and radius (n,) of Theorem U, for each other class by its own constant."""
+        certain = least_other(local.neighbor.to(h), local.label)
+        predicted = biased(h, local.label, K * bias(torch.ones_like(certain), certain))[1]
+        apart = divisor[predicted]  # n, c
+        own = torch.eye(h.shape[1], dtype=torch.bool, device=h.device)[predicted]
+
+        def reach(moved: Tensor) -> Tensor:
+            lowered = self.margins(local.x, h, predicted, moved.abs()[:, None], K)
+            gap = lowered.gather(1, predicted[:, None]) - lowered + K * moved[:, None]
+            flat = torch.where(gap > 0, torch.inf, -torch.inf)
+            far = torch.where(apart > 0, gap / torch.where(apart > 0, apart, 1.0), flat)
+            nearest = torch.where(own, torch.inf, far).amin(1)
+            return nearest - 16 * EPS * (nearest.abs() + moved.abs())
+
+        agrees = torch.where(predicted == local.label.to(predicted), 1.0, -1.0).to(h)
+        return predicted, safe_radius(reach, agrees, certain, local.slack, bias)
+
+    def margins(
+        self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float | Tensor, K: float
+    ) -> Tensor:
         """The scores `h` (n, C) at `x`, moved against the class `predicted` (n,) by what rounding
-        can do at x and within the ball."""
+        can do at x and within the ball, for a bias of `alpha`, a number or (n, 1)."""
         gap = h.gather(1, predicted[:, None]) - h
         lowered = least(gap, self.rounding) - lipschitz_allowance(alpha, K, self.rounding)
         return (-lowered).scatter(1, predicted[:, None], 0.0)
@@ -191,12 +217,14 @@ class AffineScores(ClassScores):
     def _enter(self, x: Tensor) -> None:
         """Nothing: what is computed is known, and its rounding may be more than a share."""
 
-    def margins(self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float, K: float) -> Tensor:
+    def margins(
+        self, x: Tensor, h: Tensor, predicted: Tensor, alpha: float | Tensor, K: float
+    ) -> Tensor:
         """As of `ClassScores`: each score by its own error, and by a few eps of the sizes that are
         compared (`rounding.affine_scores`)."""
         sizes = x.flatten(1).abs().to(h) @ self.weight.abs().T + self.bias.abs()
         error = affine_scores(sizes, self.weight.shape[1])
-        error = error + 8 * EPS * ((h.amax(1) - h.amin(1)).abs() + alpha * K)[:, None]
+        error = error + 8 * EPS * ((h.amax(1) - h.amin(1)).abs()[:, None] + alpha * K)
         return (h + error).scatter_add(
             1, predicted[:, None], -2 * error.gather(1, predicted[:, None])
         )
@@ -212,8 +240,14 @@ class AffineScores(ClassScores):
         return "the scores are affine"
 
 
-def biased(h: Tensor, label: Tensor, bias: float) -> tuple[Tensor, Tensor]:
+def least_other(neighbors: Tensor, label: Tensor) -> Tensor:
+    """R_o (n,): within it the oracle's class, `label` (n,), stays, for `neighbors` nb (n, C)."""
+    return neighbors.scatter(1, label.to(neighbors.device)[:, None], torch.inf).amin(1)
+
+
+def biased(h: Tensor, label: Tensor, bias: float | Tensor) -> tuple[Tensor, Tensor]:
     """S_c = h_c + bias 1[c = k(x)], as (n, C), and the first class with the largest, as int64 (n,);
-    an infinite bias is taken for 1e300."""
-    added = torch.zeros_like(h).scatter_(1, label.to(h.device)[:, None], min(bias, 1e300))
+    a bias, a number or (n,), beyond 1e300 is taken for 1e300."""
+    moved = torch.as_tensor(bias, dtype=h.dtype, device=h.device).clamp(max=1e300).expand(len(h))
+    added = torch.zeros_like(h).scatter_(1, label.to(h.device)[:, None], moved[:, None])
     return h + added, (h - h.amax(1, keepdim=True) + added).argmax(1)

@@ -1,6 +1,7 @@
 """Cohen's smoothed score, whose Lipschitz constant is known for every classifier (Theorem H)."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from lbrs.certificates import theorem_h
 from lbrs.montecarlo import safe_lower
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
+from lbrs.plane.bias import Bias, Length, as_length, pull
+from lbrs.plane.radii import in_frame
 from lbrs.rounding import EPS, round_down
 from lbrs.scores.base import Linearization, Local, Score, select, sign
 from lbrs.scores.sampled import SampledScore, normal_draws
@@ -55,6 +58,8 @@ class CohenScore(SampledScore):
     >>> bool(low < 0.5 < high)
     True
     """
+
+    steep: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -117,13 +122,13 @@ class CohenScore(SampledScore):
         return Linearization(sign(value), value, torch.ones_like(value), value.abs())
 
     def certify_biased(
-        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
+        self, local: Local, alpha: Length, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
         """`cohen_certificate` at the points of `local`, from new draws, for the class that
         `selection` other draws choose."""
         selected = None
         if self.selection:
-            selected = select(self._estimated(local.x, self.selection), local.label, alpha)
+            selected = select(self._estimated(local.x, self.selection), *local.pull(alpha))
         return cohen_certificate(
             self.counts(local.x),
             self.samples,
@@ -135,6 +140,7 @@ class CohenScore(SampledScore):
             selected=selected,
             noise=self.noise,
             features=local.x[:1].numel(),
+            slack=local.slack,
         )
 
 
@@ -204,12 +210,13 @@ def cohen_certificate(
     sigma: float,
     label: ArrayLike,
     neighbor: ArrayLike,
-    alpha: float,
+    alpha: Length,
     confidence: float = 0.999,
     *,
     selected: ArrayLike | None = None,
     noise: str = "plain",
     features: int = 1,
+    slack: Callable[[Tensor], Tensor] = torch.zeros_like,
 ) -> Certificate:
     """:prf:ref:`Theorem H <theorem-h>` for Cohen's score h = sigma PhiInv(p), in l2, from counts.
 
@@ -231,11 +238,12 @@ def cohen_certificate(
         sigma: > 0, in the units of x.
         label: yhat(x) (n,) in {-1, +1}.
         neighbor: R_nb (n,) in l2.
-        alpha: >= 0.
+        alpha: >= 0, or a ``Bias``, for :prf:ref:`Theorem U <theorem-u>`.
         confidence: in (0, 1).
         selected: None, or classes (n,) in {-1, +1} chosen without these draws.
         noise: "plain" or "sound", with which the counts were drawn.
         features: d of a point: R is less by the shift of sound noise.
+        slack: reaches (n,) to what rounding may take from R_nb within them (n,), for a ``Bias``.
 
     >>> cohen_certificate([450], 1000, 1.0, [1], [2.0], alpha=1.0).radius
     tensor([0.7422], dtype=torch.float64)
@@ -249,16 +257,23 @@ def cohen_certificate(
         noise=noise,
         features=features,
     )
-    used, alpha = noise_named(noise), number("alpha", alpha, low=0)
+    used, alpha = noise_named(noise), as_length("alpha", alpha)
     label = _checks.labels("label", label, len(low)).to(low)
     neighbor = _checks.radii("neighbor", neighbor, len(low)).to(low)
-    plus, minus = low + alpha * label > 0, high + alpha * label < 0
-    prediction = plus.long() - minus.long()
-    distance = torch.where(plus, low, -high)
-    distance = distance - 8 * EPS * (distance.abs() + alpha) - used.shift(sigma, features)
-    radius = theorem_h(distance, prediction == label, neighbor, alpha)
+    toward, length = pull(label, neighbor, alpha)
+    plus, minus = low + length * toward > 0, high + length * toward < 0
+    prediction, end = plus.long() - minus.long(), torch.where(plus, low, -high)
+
+    def distance(size: float | Tensor) -> Tensor:
+        return end - 8 * EPS * (end.abs() + size) - used.shift(sigma, features)
+
+    if isinstance(alpha, Bias):
+        local = Local(label, L2, label, neighbor, None, None, slack)
+        radius = in_frame(local, prediction, alpha, lambda bias: distance(bias.abs()) + bias)
+    else:
+        radius = theorem_h(distance(alpha), prediction == label, neighbor, alpha)
     radius = round_down(torch.where(prediction != 0, radius, 0.0))
-    source = "Theorem H (Cohen's score)"
+    source = f"Theorem {'U' if isinstance(alpha, Bias) else 'H'} (Cohen's score)"
     told, confidence = used.assumption, float(confidence)
     return Certificate(prediction, radius, L2, "probabilistic", source, told, confidence)
 

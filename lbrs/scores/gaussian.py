@@ -12,6 +12,7 @@ from lbrs.certificates import radius_against, sign_aware, theorem_g
 from lbrs.montecarlo import empirical_bernstein
 from lbrs.noise import noise_named
 from lbrs.norms import L2, Norm
+from lbrs.plane.bias import Length
 from lbrs.rounding import round_down
 from lbrs.scores.base import Linearization, Local, sign
 from lbrs.scores.sampled import SampledScore, bounded, normal_draws
@@ -101,14 +102,14 @@ class GaussianScore(SampledScore):
         return Linearization(sign(value), value, slope, crossing)
 
     def certify_biased(
-        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
+        self, local: Local, alpha: Length, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
         """`gaussian_certificate` at the points of `local`, from new draws."""
         return gaussian_certificate(
             self.estimate(local.x, 0.999 if confidence is None else confidence),
             local.label,
             local.neighbor,
-            alpha,
+            number("alpha", alpha, low=0),
             self.sigma,
             noise=self.noise,
             features=local.x[:1].numel(),

@@ -10,6 +10,8 @@ from lbrs._checks import ArrayLike, number
 from lbrs.certificate import Certificate
 from lbrs.certificates import theorem_h
 from lbrs.norms import Norm
+from lbrs.plane.bias import Bias, Length
+from lbrs.plane.radii import in_frame
 from lbrs.rounding import lipschitz_distance, round_down
 from lbrs.scores.base import Constant, Linearization, Local, Score, select, sign
 
@@ -44,6 +46,7 @@ class LipschitzScore(Score):
     """
 
     bounds: ClassVar[tuple[str, ...]] = ("sharp",)
+    steep: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -84,14 +87,24 @@ class LipschitzScore(Score):
         return self.linearize(x, norm), None
 
     def certify_biased(
-        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
+        self, local: Local, alpha: Length, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """:prf:ref:`Theorem H <theorem-h>` at the points of `local`."""
+        """:prf:ref:`Theorem H <theorem-h>` at the points of `local`, or
+        :prf:ref:`U <theorem-u>` for a `Bias`."""
         first, K = local.linearization(), self.lipschitz
-        prediction = select(first, local.label, alpha)
-        distance = lipschitz_distance(prediction * first.value, alpha, K, self.rounding)
-        radius = theorem_h(distance, prediction == local.label, local.neighbor, alpha)
+        prediction = select(first, *local.pull(alpha))
+        value = prediction * first.value
+        if isinstance(alpha, Bias):
+
+            def reach(bias: Tensor) -> Tensor:
+                return lipschitz_distance(value, bias.abs(), K, self.rounding) + bias
+
+            radius, source = in_frame(local, prediction, alpha, reach), "Theorem U"
+        else:
+            distance = lipschitz_distance(value, alpha, K, self.rounding)
+            radius = theorem_h(distance, prediction == local.label, local.neighbor, alpha)
+            source = "Theorem H"
         radius = self.within_domain(local.x, round_down(radius), local.norm)
         told = f"computed with relative errors of at most {self.rounding:g}{self.assumed}"
         told = f"h is {K:g}-Lipschitz in {local.norm}, {told}"
-        return Certificate(prediction, radius, local.norm, "deterministic", "Theorem H", told)
+        return Certificate(prediction, radius, local.norm, "deterministic", source, told)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lbrs.norms import Norm
+from lbrs.plane.bias import Length, pull
 
 Constant = float | Callable[[Tensor, Tensor], Tensor]
 """A gradient-Lipschitz constant for all points, or a map from points and radii to local ones."""
@@ -82,6 +83,7 @@ class Local:
         neighbor: (n,), the oracle's radius for the bound that is asked for.
         first: the score to first order; None where only draws tell.
         L: the constant of Assumption 7; None where the certificate needs none.
+        slack: reaches (n,) to what the oracle's radius may lose by rounding within them (n,).
     """
 
     x: Tensor
@@ -90,6 +92,11 @@ class Local:
     neighbor: Tensor
     first: Linearization | None
     L: Constant | None
+    slack: Callable[[Tensor], Tensor] = torch.zeros_like
+
+    def pull(self, alpha: Length) -> tuple[Tensor, float | Tensor]:
+        """Which way the decision is moved, (n,) in {-1, +1}, and how far, in the units of x."""
+        return pull(self.label, self.neighbor, alpha)
 
     def linearization(self) -> Linearization:
         """`first`, where there is one."""
@@ -115,7 +122,7 @@ def sign(values: Tensor) -> Tensor:
     return torch.where(values >= 0, 1.0, -1.0).to(torch.float64)
 
 
-def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
+def select(local: Linearization, label: Tensor, alpha: float | Tensor) -> Tensor:
     r"""f^mu(x) at n points, the sign of equation (5): one pass serves every alpha.
 
     .. math::
@@ -128,7 +135,7 @@ def select(local: Linearization, label: Tensor, alpha: float) -> Tensor:
     Parameters:
         local: the score at the points.
         label: (n,), the oracle's yhat(x) in {-1, +1}.
-        alpha: the length of the bias.
+        alpha: the length of the bias, a number or (n,).
 
     Returns:
         (n,) int64 in {-1, +1}.

@@ -1,7 +1,7 @@
 """The affine score, every rounding error of which is bounded (Section 3)."""
 
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from lbrs._checks import ArrayLike, array, batch, number
 from lbrs.certificate import Certificate
 from lbrs.certificates import sign_aware
 from lbrs.norms import Norm
+from lbrs.plane.bias import Bias, Length
+from lbrs.plane.radii import in_frame
 from lbrs.rounding import CHOICE, affine_scores, affine_slope, round_down
 from lbrs.scores.admission import observed
 from lbrs.scores.base import Constant, Linearization, Local, Score, select, sign
@@ -33,6 +35,8 @@ class LinearScore(Score):
     >>> LinearScore([1.0, -1.0], 0.5).value(torch.tensor([[2.0, 1.0]]))
     tensor([1.5000], dtype=torch.float64)
     """
+
+    steep: ClassVar[bool] = False
 
     def __init__(self, weight: ArrayLike, bias: float = 0.0) -> None:
         self.weight = array("weight", weight).clone()
@@ -91,12 +95,16 @@ class LinearScore(Score):
         return 0.0
 
     def certify_biased(
-        self, local: Local, alpha: float, bound: str = "sharp", confidence: float | None = None
+        self, local: Local, alpha: Length, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
         """:prf:ref:`Theorem B <theorem-b>`, or :prf:ref:`Theorem 6 <theorem-6>` for bound="paper",
-        at the points of `local`."""
+        at the points of `local`; :prf:ref:`U <theorem-u>` for a `Bias`."""
         first, norm = local.linearization(), local.norm
-        prediction = select(first, local.label, alpha)
+        prediction = select(first, *local.pull(alpha))
+        if isinstance(alpha, Bias):
+            radius = round_down(self._in_plane(local, prediction, alpha))
+            told = "Theorem U", "g is affine"
+            return Certificate(prediction, radius, norm, "deterministic", *told)
         agrees = prediction == local.label
         along, against = self.reaches(local.x, prediction, first, alpha, norm)
         if bound == "paper":
@@ -106,6 +114,16 @@ class LinearScore(Score):
             radius, source = sign_aware(along, against, agrees, local.neighbor), "Theorem B"
         radius = round_down(radius)
         return Certificate(prediction, radius, norm, "deterministic", source, "g is affine")
+
+    def _in_plane(self, local: Local, prediction: Tensor, bias: Bias) -> Tensor:
+        """Theorem U at the points of `local` (n,)."""
+        first, norm = local.linearization(), local.norm
+
+        def reach(moved: Tensor) -> Tensor:
+            along, against = self.reaches(local.x, prediction, first, moved.abs(), norm)
+            return torch.where(moved >= 0, along, against)
+
+        return in_frame(local, prediction, bias, reach)
 
     def slope(self, norm: Norm) -> Tensor:
         """||a||_* in units in which no entry of a is near the smallest numbers: times `_unit`, a
@@ -123,7 +141,12 @@ class LinearScore(Score):
         return affine_scores(sizes, self.weight.numel())
 
     def reaches(
-        self, x: Tensor, prediction: Tensor, first: Linearization, alpha: float, norm: Norm
+        self,
+        x: Tensor,
+        prediction: Tensor,
+        first: Linearization,
+        alpha: float | Tensor,
+        norm: Norm,
     ) -> tuple[Tensor, Tensor]:
         """Lower bounds (n,), (n,) of R + alpha and R - alpha, R = f^mu(x) g(x)/||a||_*.
 
