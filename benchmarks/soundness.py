@@ -18,6 +18,7 @@ from zlib import crc32
 
 import adversaries
 import adversaries_networks
+import adversaries_plane
 import adversaries_sampled
 import mpmath
 import numpy as np
@@ -109,6 +110,9 @@ KINDS = (
     Kind("AffineScores in other norms", "sharp", SHAPES, adversaries.classes),
     Kind("1-NN with a metric", "sharp", (*ALL, *SHAPES), adversaries.oracle(1, "sharp", True)),
     Kind("3-NN with a metric", "sharp", (*ALL, *SHAPES), adversaries.oracle(3, "sharp", True)),
+    Kind("LinearScore with stairs", "sharp", ALL, adversaries_plane.linear),
+    Kind("LipschitzScore with stairs", "sharp", ALL, adversaries_plane.lipschitz),
+    Kind("AffineScores with stairs", "sharp", ALL, adversaries_plane.classes),
 )
 
 

@@ -215,7 +215,8 @@ def certified(
     x = chosen.x[None]
     certificate = model.certify(x, bound=bound)
     radius = certificate.radius * (1 - 1e-6 if bound == "paper" else 1.0)
-    chosen.prediction, chosen.alpha = certificate.prediction.item(), model.alpha
+    chosen.prediction = certificate.prediction.item()
+    chosen.alpha = model.alpha if isinstance(model.alpha, float) else 0.0
     if radius.item() == 0:
         return nothing(model.norm)
     z = along(chosen, m, radius.item(), model.oracle.radius(x, model.norm).item(), rng, more)

@@ -10,7 +10,7 @@ from lbrs.attacks.logits import ClassLogits
 from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.classes import ClassOracle
-from lbrs.plane.bias import Bias, Length, as_length
+from lbrs.plane.bias import Bias, Length, as_length, refuse_bias
 from lbrs.plane.slack import least_gap, oracle_slack
 from lbrs.scores.base import Local
 from lbrs.scores.classes import ClassScores, biased, least_other
@@ -58,7 +58,8 @@ class MulticlassLocallyBiased:
             raise TypeError(f"oracle must be a ClassOracle, got {type(oracle).__name__}")
         self.base, self.oracle = score, oracle
         self.norm = as_norm("norm", norm, oracle.shape)
-        self.alpha = as_length("alpha", alpha, self.norm)
+        self.alpha = as_length("alpha", alpha)
+        refuse_bias(self.alpha, self.norm, oracle.metric)
         if isinstance(alpha, Bias) and not alpha.odd:
             raise ValueError(f"alpha must be odd, A(-o) = -A(o), for several classes, got {alpha}")
         self.classes = score.value(oracle.points[:1].reshape(1, *oracle.shape)).shape[1]

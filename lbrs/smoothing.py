@@ -12,7 +12,7 @@ from lbrs.attacks.logits import BiasedLogits
 from lbrs.certificate import Certificate
 from lbrs.norms import L2, Norm, as_norm
 from lbrs.oracles.nearest import NearestNeighborOracle
-from lbrs.plane.bias import Bias, Length, as_length, pull
+from lbrs.plane.bias import Bias, Length, as_length, pull, refuse_bias
 from lbrs.plane.slack import least_gap, oracle_slack
 from lbrs.rounding import round_down
 from lbrs.scores.base import Local, Score, select
@@ -34,7 +34,8 @@ class LocallyBiased:
         alpha: >= 0, the length of the bias, in the units of x; or a ``Bias``, which follows how
             certain the oracle is, for scores whose margin is 1-Lipschitz: ``LinearScore``,
             ``LipschitzScore`` and ``CohenScore`` (:prf:ref:`Theorem U <theorem-u>`). With it a
-            prediction needs the oracle's radius, too. In lp norms only.
+            prediction needs the oracle's radius, too. In lp norms, and for an
+            oracle without a metric of its own.
         norm: the threat norm; its dual measures the gradient.
 
     Attributes:
@@ -67,7 +68,8 @@ class LocallyBiased:
             raise ValueError(f"norm must be {score.only_norm} for a {kind}, got {self.norm}")
         self.base = score
         self.oracle = oracle
-        self.alpha = as_length("alpha", alpha, self.norm)
+        self.alpha = as_length("alpha", alpha)
+        refuse_bias(self.alpha, self.norm, oracle.metric)
         if isinstance(alpha, Bias) and score.steep:
             raise ValueError(
                 f"alpha must be a number for a {type(score).__name__}, whose margin need not be "

@@ -193,6 +193,20 @@ FORMULAS = [
         "test_sharp.py::test_where_the_base_overrules_the_oracle_the_neighbours_do_not_matter",
     ),
     Mutation(
+        "Theorem U: max for min",
+        "theorem_u",
+        "torch.minimum(_room",
+        "torch.maximum(_room",
+        "plane/test_bias.py::test_theorem_u_is_the_distance_to_the_boundary_in_the_plane",
+    ),
+    Mutation(
+        "a bias: the other side of its thresholds",
+        "Bias.__call__",
+        "label > 0, above",
+        "label < 0, above",
+        "plane/test_bias.py::test_a_bias_is_the_function_that_it_says",
+    ),
+    Mutation(
         "Theorems B, H, E': min for max",
         "sign_aware",
         "torch.maximum(neighbor",
@@ -287,8 +301,8 @@ FORMULAS = [
     Mutation(
         "g^mu: the sign of the bias",
         "LocallyBiased.score",
-        "+ self.alpha",
-        "- self.alpha",
+        "+ length * toward",
+        "- length * toward",
         "test_smoothing.py::test_smoothed_score_is_equation_5",
     ),
     Mutation(
@@ -538,6 +552,34 @@ ALLOWANCES = [
         "* size * blur",
         "* 0 * size * blur",
         "oracles/test_metric.py::test_labels_that_rounding_of_the_metric_decides_have_no_radius",
+    ),
+    Mutation(
+        "the oracle's radius between points: nothing lost",
+        "safe_radius",
+        "slack(plain)",
+        "0 * slack(plain)",
+        "plane/test_bias.py::test_what_the_oracle_loses_is_taken_from_where_it_has_to_be_certain",
+    ),
+    Mutation(
+        "the oracle's radius between points: no share of it lost",
+        "rounding.of_radius",
+        "(3 * share + 32 * EPS) * radius",
+        "0 * radius",
+        "plane/test_bias.py::test_the_slack_holds_what_rounding_takes_from_a_radius",
+    ),
+    Mutation(
+        "the oracle's radius between points: labels of close pairs are exact",
+        "rounding.of_radius",
+        "return fixed +",
+        "return 0 * fixed +",
+        "plane/test_bias.py::test_the_slack_holds_what_rounding_takes_from_a_radius",
+    ),
+    Mutation(
+        "the least gap: the largest",
+        "slack.least_gap",
+        "best = min(",
+        "best = max(",
+        "plane/test_bias.py::test_opposite_points_that_are_equal_or_alone_leave_a_gap",
     ),
     Mutation(
         "errors of a sum: the dual norm where signs matter",

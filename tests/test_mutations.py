@@ -27,7 +27,7 @@ def pytest_sessionfinish():
             print(f"\\nimported {sys.modules[name].__file__}")
 '''
 
-ROOMS = ("", "norms", "tuning", "scores", "oracles", "layers", "exact", "attacks")
+ROOMS = ("", "norms", "tuning", "scores", "oracles", "layers", "exact", "attacks", "plane")
 WITHOUT = {
     *("cli.py", "multiclass.py", "oracles/distances.py"),
     *(f"scores/{name}.py" for name in ("admission", "operations", "watching")),

@@ -48,6 +48,9 @@ TITLES = [
     "AffineScores in other norms, sharp",
     "1-NN with a metric, sharp",
     "3-NN with a metric, sharp",
+    "LinearScore with stairs, sharp",
+    "LipschitzScore with stairs, sharp",
+    "AffineScores with stairs, sharp",
 ]
 
 

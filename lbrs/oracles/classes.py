@@ -56,6 +56,11 @@ class ClassOracle:
         """Their classes (N,), as a copy."""
         return self._labels.clone()
 
+    @property
+    def metric(self) -> Tensor | None:
+        """As of ``NearestNeighborOracle``."""
+        return self._all.metric
+
     def label(self, x: ArrayLike) -> Tensor:
         """k(x) for `x` (n, *shape), as int64 (n,)."""
         return self._labels[self._all.nearest(x)]

@@ -132,13 +132,18 @@ def pull(label: Tensor, radius: Tensor, alpha: Length) -> tuple[Tensor, float | 
     return torch.where(moved >= 0, 1.0, -1.0).to(moved), moved.abs()
 
 
-def as_length(name: str, value: object, norm: Norm | None = None) -> Length:
-    """`value` as it is if it is a Bias, which needs an lp `norm`, else as a number >= 0."""
-    if not isinstance(value, Bias):
-        return number(name, value, low=0)
-    if norm is not None and not isinstance(norm, Lp):
+def as_length(name: str, value: object) -> Length:
+    """`value` as it is if it is a Bias, else as a number >= 0."""
+    return value if isinstance(value, Bias) else number(name, value, low=0)
+
+
+def refuse_bias(alpha: Length, norm: Norm, metric: Tensor | None) -> None:
+    """A ValueError for a Bias unless the norm is an lp norm and the oracle's metric is plain: what
+    rounding takes from the oracle's radius between points is bounded for these."""
+    if isinstance(alpha, Bias) and not isinstance(norm, Lp):
         raise ValueError(f"norm must be an lp norm for a Bias, got {norm}")
-    return value
+    if isinstance(alpha, Bias) and metric is not None:
+        raise ValueError("oracle must have no metric of its own for a Bias, got one with a metric")
 
 
 def _rising(name: str, values: Iterable[float], *, strictly: bool) -> tuple[float, ...]:

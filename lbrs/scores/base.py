@@ -55,8 +55,7 @@ class Score:
         only_norm: the one threat norm in which this kind of score is certified, or None.
         bounds: what `certify` can be asked for.
         random: whether it is known through random draws only.
-        steep: whether its margin g/||grad g|| may grow faster than the distance, so that a `Bias`
-            has no use for it.
+        steep: whether its margin may grow faster than the distance: no `Bias` then.
         link: how g follows from the function's output.
 
     Raises:

@@ -264,18 +264,25 @@ def cohen_certificate(
     plus, minus = low + length * toward > 0, high + length * toward < 0
     prediction, end = plus.long() - minus.long(), torch.where(plus, low, -high)
 
+    end = end - used.shift(sigma, features)
+    local = Local(label, L2, label, neighbor, None, None, slack)
+    radius, source = _radius(local, prediction, end, alpha)
+    radius = round_down(torch.where(prediction != 0, radius, 0.0))
+    source, told = f"{source} (Cohen's score)", used.assumption
+    return Certificate(prediction, radius, L2, "probabilistic", source, told, float(confidence))
+
+
+def _radius(local: Local, prediction: Tensor, end: Tensor, alpha: Length) -> tuple[Tensor, str]:
+    """The radius (n,) for the lower `end` (n,) of f^mu(x) h(x), and the theorem."""
+
     def distance(size: float | Tensor) -> Tensor:
-        return end - 8 * EPS * (end.abs() + size) - used.shift(sigma, features)
+        return end - 8 * EPS * (end.abs() + size)
 
     if isinstance(alpha, Bias):
-        local = Local(label, L2, label, neighbor, None, None, slack)
-        radius = in_frame(local, prediction, alpha, lambda bias: distance(bias.abs()) + bias)
-    else:
-        radius = theorem_h(distance(alpha), prediction == label, neighbor, alpha)
-    radius = round_down(torch.where(prediction != 0, radius, 0.0))
-    source = f"Theorem {'U' if isinstance(alpha, Bias) else 'H'} (Cohen's score)"
-    told, confidence = used.assumption, float(confidence)
-    return Certificate(prediction, radius, L2, "probabilistic", source, told, confidence)
+        found = in_frame(local, prediction, alpha, lambda bias: distance(bias.abs()) + bias)
+        return found, "Theorem U"
+    agrees = prediction == local.label
+    return theorem_h(distance(alpha), agrees, local.neighbor, alpha), "Theorem H"
 
 
 def _counts(counts: ArrayLike, samples: int) -> tuple[Tensor, int]:

@@ -24,7 +24,7 @@ from lbrs import (
     verify,
 )
 from lbrs.certificates import theorem_h
-from lbrs.plane.radii import theorem_u
+from lbrs.plane.radii import safe_radius, theorem_u
 from lbrs.plane.slack import least_gap, oracle_slack
 
 INF = math.inf
@@ -230,28 +230,52 @@ def test_two_classes_are_the_binary_classifier():
         assert (one.radius - two.radius).abs().max() <= 1e-11
 
 
-def test_the_slack_holds_what_rounding_takes_from_the_radius_between_points():
-    """Radii at the ends of a step, whose length is known exactly, against each other."""
+def close_pair(gap):
+    """Reference points of which two opposite ones are `gap` apart, and points far from them."""
+    rows = [[0.5, 0.25], [0.5, 0.25 + gap], [300.0, 0.0]]
+    points = torch.tensor(rows, dtype=torch.float64)
+    labels = torch.tensor([1.0, -1.0, -1.0])
     generator = torch.Generator().manual_seed(9)
-    for scale in (1e-6, 1.0, 1e6):
-        points = 1e3 + scale * torch.randn(6, 2, dtype=torch.float64, generator=generator)
-        labels = torch.tensor([1.0, 1, 1, -1, -1, -1])
-        oracle = NearestNeighborOracle(points, labels)
-        x = 1e3 + scale * torch.randn(200, 2, dtype=torch.float64, generator=generator)
-        z = x + 0.01 * scale * torch.randn(200, 2, dtype=torch.float64, generator=generator)
-        gap = least_gap(oracle.points, oracle.labels, LINF)
-        exact = [
-            sum(abs(Fraction(a) - Fraction(b)) for a, b in zip(p.tolist(), q.tolist(), strict=True))
-            for p in points[:3]
-            for q in points[3:]
-        ]
-        one = NearestNeighborOracle(points, labels)
-        assert 0.9 * float(min(exact)) < gap <= min(exact)
-        t = (z - x).abs().amax(1) * (1 - 1e-15)
-        start, end = (one.label(p) * one.radius(p, LINF) for p in (x, z))
-        slack = oracle_slack(one.points, gap, x, LINF, start.abs(), t)
-        assert ((end - start).abs() <= t * (1 + 1e-15) + slack).all()
-        assert (slack < 1e-9 * scale).all()
+    x = torch.tensor([0.5, -900.0]) + 20 * torch.randn(60, 2, generator=generator)
+    return NearestNeighborOracle(points, labels), x.double()
+
+
+def exact_radius(oracle, x):
+    """Theorem A in linf, in fractions, for points of label +1."""
+    rows, signs = oracle.points.tolist(), oracle.labels.tolist()
+    points = [tuple(map(Fraction, row)) for row in rows]
+    x = tuple(map(Fraction, x.tolist()))
+    same = [p for p, y in zip(points, signs, strict=True) if y > 0]
+    other = [p for p, y in zip(points, signs, strict=True) if y < 0]
+
+    def square(p):
+        return sum((a - b) ** 2 for a, b in zip(x, p, strict=True))
+
+    def pair(k, j):
+        return (square(j) - square(k)) / (2 * sum(abs(a - b) for a, b in zip(k, j, strict=True)))
+
+    return min(max(pair(k, j) for k in same) for j in other)
+
+
+@pytest.mark.parametrize("gap", [2.0**-40, 2.0**-6])
+def test_the_slack_holds_what_rounding_takes_from_a_radius(gap):
+    oracle, x = close_pair(gap)
+    x = x[oracle.label(x) > 0]
+    least = least_gap(oracle.points, oracle.labels, LINF)
+    assert 0.9 * gap < least <= gap
+    radius = oracle.radius(x, LINF)
+    slack = oracle_slack(oracle.points, least, x, LINF, radius, torch.zeros_like(radius))
+    assert len(x) > 10 and (radius > 1).all() and (slack < 1e-4 * radius).all()
+    for row, found, lost in zip(x, radius.tolist(), slack.tolist(), strict=True):
+        assert 0 <= exact_radius(oracle, row) - Fraction(found) <= lost
+
+
+def test_what_the_oracle_loses_is_taken_from_where_it_has_to_be_certain():
+    one = torch.ones(1, dtype=torch.float64)
+    found = safe_radius(
+        lambda bias: 0.5 + bias, one, 3 * one, lambda t: 0.1 * t, Bias.stairs([0, INF], [1.0])
+    )
+    assert found.item() == pytest.approx(3 - 1 - 0.1 * 2)
 
 
 def test_opposite_points_that_are_equal_or_alone_leave_a_gap():
@@ -280,6 +304,9 @@ def test_where_a_bias_has_no_place():
         MulticlassLocallyBiased(affine, classes, STAIRS).as_module()
     with pytest.raises(ValueError, match="norm must be an lp norm for a Bias"):
         LocallyBiased(scores(L2)[0], oracle, STAIRS, L2.weighted([1.0, 2.0, 3.0]))
+    own = NearestNeighborOracle(oracle.points, oracle.labels, metric=[1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="oracle must have no metric of its own for a Bias"):
+        LocallyBiased(scores(L2)[0], own, STAIRS)
     assert "Bias(" in repr(model) and model.to("cpu").alpha == STAIRS
 
 
