@@ -193,6 +193,13 @@ FORMULAS = [
         "test_sharp.py::test_where_the_base_overrules_the_oracle_the_neighbours_do_not_matter",
     ),
     Mutation(
+        "the best stairs: they may fall",
+        "fitting.path",
+        "np.minimum.accumulate(least[k - 1])",
+        "np.full(columns, least[k - 1].min())",
+        "plane/test_fitting.py::test_the_path_is_the_cheapest",
+    ),
+    Mutation(
         "Theorem U: max for min",
         "theorem_u",
         "torch.minimum(_room",
