@@ -231,10 +231,10 @@ def test_two_classes_are_the_binary_classifier():
 
 
 def close_pair(gap):
-    """Reference points of which two opposite ones are `gap` apart, and points far from them."""
-    rows = [[0.5, 0.25], [0.5, 0.25 + gap], [300.0, 0.0]]
+    """Two opposite reference points that are `gap` apart, and points far from them."""
+    rows = [[0.5, 0.25], [0.5, 0.25 + gap]]
     points = torch.tensor(rows, dtype=torch.float64)
-    labels = torch.tensor([1.0, -1.0, -1.0])
+    labels = torch.tensor([1.0, -1.0])
     generator = torch.Generator().manual_seed(9)
     x = torch.tensor([0.5, -900.0]) + 20 * torch.randn(60, 2, generator=generator)
     return NearestNeighborOracle(points, labels), x.double()
