@@ -56,6 +56,11 @@ class Record:
         """The name of its file."""
         return record_name(self.run, self.profile, self.seed)
 
+    @property
+    def origin(self) -> str:
+        """Which run this is, for the foot of a figure."""
+        return f"profile {self.profile} · seed {self.seed}"
+
     def save(self, folder: Path) -> Path:
         """Write the record into `folder`, whole or not at all; returns the file."""
         path = Path(folder) / self.name

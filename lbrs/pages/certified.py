@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from lbrs.experiments.records import Record, find_curve, reference_counts, shown_alphas
+from lbrs.montecarlo import clopper_pearson
 from lbrs.pages.drawing import SHARE, Look, finish, legend_below, line, style
 from lbrs.pages.text import NORMS, Markdown, share, table
 
@@ -144,117 +145,79 @@ def _methods(values: Mapping[str, Any], N: int, sigmas: list[float]) -> Iterator
             yield rf"Cohen, $\sigma = {sigma:g}${bias}", curve
 
 
-def reading(record: Record) -> Markdown:
-    """Whether, where and at what price LBRS increases certified accuracy over the network's own, in
-    sentences computed from the record."""
-    N, lines = largest(record), []
+def price(record: Record) -> Markdown:
+    """At which radii LBRS certifies fewer images than its network, for the alphas shown."""
+    rows, N = [], largest(record)
     for norm, values in record.results["norms"].items():
+        base, paths = find_curve(values["curves"], method="base"), _over_alpha(values, "sharp", N)
+        for alpha in shown_alphas(values["alpha"]):
+            gap = np.array(paths[alpha]["certified"]) - np.array(base["certified"])
+            told = _span(np.array(values["radii"])[gap < 0]), f"{max(-gap.min(), 0):.3f}"
+            rows.append([NORMS[norm], f"{alpha:g}", *told])
+    return table(["norm", r"$\alpha$", "fewer at radii", "by at most"], rows)
+
+
+def _span(radii: np.ndarray) -> str:
+    if not len(radii):
+        return "none"
+    ends = f"{radii[0]:.3g}", f"{radii[-1]:.3g}"
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+def limits(record: Record) -> Markdown:
+    """LBRS at its best alpha > 0 against both of its limits, the network and the 1-NN, with few
+    and with all reference points."""
+    rows = []
+    for norm, values in record.results["norms"].items():
+        counts = reference_counts(values["curves"])
         base = find_curve(values["curves"], method="base")
-        paths = _over_alpha(values, "sharp", N)
-        del paths[0.0]
-        below = [_losses(norm, values, base, paths), *_rivals(values, base, paths, N)]
-        told = f"**{NORMS[norm]}, $N = {N:,}$.** {_gains(values, base, paths)}"
-        lines += [f"- {told}", *(f"  - {line}" for line in below)]
-    return Markdown("\n".join(lines))
+        for N in (counts[0], counts[-1]):
+            nearest = find_curve(values["curves"], method="nearest", N=N)
+            paths = _over_alpha(values, "sharp", N)
+            del paths[0.0]
+            for row in against_limits(values, base, nearest, paths):
+                rows.append([rf"{NORMS[norm]}, $N = {N:,}$", *row])
+    return table(["norm, references", *LIMITS], rows)
 
 
-def _gains(values: Mapping[str, Any], base: Curve, paths: Mapping[float, Curve]) -> str:
-    """For which alpha LBRS is better than the network clean and at two radii, and how much."""
-    places = shown_radii(values)[:3]
-    radii = " and ".join(f"{values['radii'][place]:g}" for place in places[1:])
-    before = [base["certified"][place] for place in places]
-    found = {
-        alpha: [curve["certified"][place] for place in places] for alpha, curve in paths.items()
-    }
-    better = [
-        alpha
-        for alpha, after in found.items()
-        if all(new > old for new, old in zip(after, before, strict=True))
-    ]
-    if not better:
-        return (
-            r"No $\alpha > 0$ of the grid is better than the network on clean images and certified "
-            f"at {radii}, all three."
-        )
-    best = max(better, key=lambda alpha: sum(found[alpha]))
-    pairs = zip(before, found[best], strict=True)
-    told = ", ".join(f"{old:.3f} to {new:.3f}" for old, new in pairs)
-    return (
-        rf"For $\alpha$ in {', '.join(f'{alpha:g}' for alpha in better)} LBRS is better than its "
-        rf"network on clean images and certified at {radii}, all three. At $\alpha = {best:g}$ the "
-        f"three accuracies go from {told}; the average radius from {base['average']:.4g} to "
-        f"{paths[best]['average']:.4g}."
-    )
-
-
-def _losses(norm: str, values: Mapping[str, Any], base: Curve, paths: Mapping[float, Curve]) -> str:
-    """At which radii which alpha certifies fewer points than the network."""
-    told = []
-    for alpha in shown_alphas(values["alpha"]):
-        gap = np.array(paths[alpha]["certified"]) - np.array(base["certified"])
-        radius = np.array(values["radii"])[gap < 0]
-        if len(radius):
-            span = f"for radii from {radius[0]:.3g} to {radius[-1]:.3g}, by up to {-gap.min():.3f}"
-            told.append(rf"at $\alpha = {alpha:g}$ {span}")
-    if told:
-        return f"It loses {'; '.join(told)}."
-    return (
-        rf"In {NORMS[norm]} it loses nowhere on the grid of radii at the values of $\alpha$ that "
-        "are shown."
-    )
-
-
-def _rivals(
-    values: Mapping[str, Any], base: Curve, paths: Mapping[float, Curve], N: int
-) -> Iterator[str]:
-    """LBRS against both of its limits, the network and the nearest neighbour, at the radii of the
-    tables."""
-    few = reference_counts(values["curves"])[0]
-    nearest = find_curve(values["curves"], method="nearest", N=N)
-    little = find_curve(values["curves"], method="nearest", N=few)
-    with_few = _over_alpha(values, "sharp", few)
-    gaps = [
-        rf"at $\alpha = {alpha:g}$ by {_gaps(values, base, with_few[alpha])}"
-        for alpha in shown_alphas(values["alpha"])
-    ]
-    yield (
-        f"With only {few} reference points its certified accuracies differ from the network's, on "
-        f"clean images and at these radii, {'; '.join(gaps)}."
-    )
-    yield (
-        f"With $N = {N:,}$ against its two limits, the network and the nearest neighbour: "
-        f"{against_limits(values, base, nearest, paths)}."
-    )
-    yield (
-        f"The average radius of the nearest neighbour is {nearest['average']:.4g}, with $N = {few}$"
-        f" it is {little['average']:.4g} (clean accuracy {little['certified'][0]:.3f}); that of "
-        f"the network is {base['average']:.4g}."
-    )
-
-
-def _gaps(values: Mapping[str, Any], base: Curve, curve: Curve) -> str:
-    before, after = base["certified"], curve["certified"]
-    return ", ".join(f"{after[at] - before[at]:+.3f}" for at in shown_radii(values)[:3])
+LIMITS = ["radius", "base", "1-NN", r"best LBRS ($\alpha$)", "above both by"]
 
 
 def against_limits(
     values: Mapping[str, Any], base: Curve, nearest: Curve, paths: Mapping[float, Curve]
-) -> str:
-    """At each radius of the tables, the largest certified accuracy over alpha > 0, and whether it
-    is above both limits."""
-    told = []
+) -> Iterator[list[str]]:
+    """At each radius of the tables, the certified accuracies of both limits and the largest over
+    alpha > 0, and by how much it is above both."""
     for place in shown_radii(values):
         at = {alpha: curve["certified"][place] for alpha, curve in paths.items()}
         best = max(at, key=at.__getitem__)
         low, high = base["certified"][place], nearest["certified"][place]
         lead = at[best] - max(low, high)
-        where = f"at radius {values['radii'][place]:g}" if place else "on clean images"
-        verdict = f"above both by {lead:.3f}" if lead > 0 else "not above both"
-        told.append(
-            rf"{where} its best is {at[best]:.3f} ($\alpha = {best:g}$), {verdict} "
-            f"({low:.3f} and {high:.3f})"
+        yield [
+            f"{values['radii'][place]:g}",
+            f"{low:.3f}",
+            f"{high:.3f}",
+            f"{at[best]:.3f} ({best:g})",
+            f"{lead:.3f}" if lead > 0 else "not",
+        ]
+
+
+def says(record: Record) -> Markdown:
+    """Whether a run says anything: a network that gives every image one label does not."""
+    base = find_curve(record.results["norms"]["l2"]["curves"], method="base")
+    lower, upper = clopper_pearson(
+        round(base["certified"][0] * record.test_points), record.test_points
+    )
+    if lower <= 0.5 <= upper:
+        return Markdown(
+            f"**This run says nothing.** Its network is right on {base['certified'][0]:.3f} of the "
+            f"{record.test_points:,} test images, no more than a coin: profile {record.profile} "
+            "trains it too little. Look at the published run."
         )
-    return "; ".join(told)
+    return Markdown(
+        f"Its network is right on {share(base['certified'][0], record.test_points)} of the test "
+        "images (95 % interval)."
+    )
 
 
 def attacks(record: Record) -> Markdown:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from lbrs.experiments.records import Record
-from lbrs.pages.text import NORMS, SIGNED, Markdown, Spread, attack_of, bullets, over, spread, table
+from lbrs.pages.text import NORMS, SIGNED, Markdown, attack_of, over, table
 
 Value = Callable[[Record], float]
 """A number of a record."""
@@ -110,57 +110,6 @@ def _shown(radius: Sequence[float]) -> range:
     return range(third, len(radius), third)
 
 
-def verdicts(published: Sequence[Record]) -> Markdown:
-    """Which of the paper's sentences on images the published runs bear out, seed by seed."""
-    if not published:
-        return NONE
-    return bullets([*_withstands(published), *_withstands_at_corners(published), _falls(published)])
-
-
-def _withstands(published: Sequence[Record]) -> Iterator[str]:
-    for place, radius in enumerate(published[0].config["radii"], 1):
-        claim = (
-            rf"*LBRS withstands attacks better.* $\ell_2$, $\epsilon = {radius:g}$, "
-            "each method at its best parameter"
-        )
-        yield (
-            f"{_judged(claim, published, best_gap(place))} The 1-NN, which LBRS asks where the "
-            f"network is unsure, has {over(published, nearest(place)).median:.3f} there in the "
-            "median."
-        )
-
-
-def _withstands_at_corners(published: Sequence[Record]) -> Iterator[str]:
-    config, results = published[0].config, published[0].results
-    corner = rf"$\alpha = {config['alpha']:g}$ and $\sigma = {config['sigma']:g}$"
-    for norm, values in results["attacks"].items():
-        place = _shown(values["radius"])[0]
-        attack = rf"{NORMS[norm]}, $\epsilon = {values['radius'][place]:.3g}$"
-        claim = f"*The same at the paper's corners,* {corner}, {attack}"
-        yield _judged(claim, published, corner_gap(norm, place))
-
-
-def _falls(published: Sequence[Record]) -> str:
-    last = published[0].results["sigma"][-1]
-    ends = [clean_normal(-1)(record) for record in published]
-    low = sum(end <= 0.55 for end in ends)
-    return (
-        rf"*Normal smoothing falls to one half.* At $\sigma = {last:g}$ its clean accuracy is "
-        f"{spread(ends).told('.3f')}; it is at most .55 for {low} of {len(ends)} seeds."
-    )
-
-
-def _judged(claim: str, published: Sequence[Record], gap: Value) -> str:
-    """A claim that LBRS is ahead, for how many seeds it is, and by how much."""
-    gaps = [gap(record) for record in published]
-    ahead, all_of = sum(one > 0 for one in gaps), len(gaps)
-    verdict = {all_of: "Reproduced", 0: "Not reproduced"}.get(ahead, "Undecided")
-    return (
-        f"{claim}: LBRS is ahead for {ahead} of {all_of} seeds, "
-        f"by {spread(gaps).told(SIGNED)}. **{verdict}.**"
-    )
-
-
 def seeds(published: Sequence[Record]) -> Markdown:
     """Seed by seed, each method at its best parameter under every l2 attack of the first figure:
     where the lead comes from."""
@@ -183,27 +132,3 @@ def _at_their_best(record: Record, place: int) -> list[str]:
         *(f"{value:.3f}" for value in (entry["cnn"], entry["nearest"], *both)),
         *(f"{value:{SIGNED}}" for value in leads),
     ]
-
-
-def reason(published: Sequence[Record]) -> Markdown:
-    """What the lead of LBRS over normal smoothing goes with, in sentences computed from `seeds`."""
-    if not published:
-        return NONE
-    return bullets(
-        _goes_with(published, place, radius)
-        for place, radius in enumerate(published[0].config["radii"], 1)
-    )
-
-
-def _goes_with(published: Sequence[Record], place: int, radius: float) -> str:
-    """The gain over its parts, and the lead where the 1-NN is weakest and where it is strongest."""
-    gain: Spread = over(published, best_gain(place))
-    weakest, strongest = min(published, key=nearest(place)), max(published, key=nearest(place))
-    lead = best_gap(place)
-    return (
-        rf"$\epsilon = {radius:g}$: at its best $\alpha$, LBRS is above the better one of its two "
-        f"parts, the CNN and the 1-NN, by {gain.told(SIGNED)}. "
-        f"With the weakest 1-NN ({nearest(place)(weakest):.3f}) its lead over normal smoothing is "
-        f"{lead(weakest):{SIGNED}}, with the strongest ({nearest(place)(strongest):.3f}) "
-        f"{lead(strongest):{SIGNED}}."
-    )

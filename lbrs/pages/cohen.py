@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from lbrs.experiments.records import Record, find_curve, shown_alphas
-from lbrs.pages.certified import ACCURACY, ALPHA_COLORS, Curve, against_limits, largest
+from lbrs.pages.certified import ACCURACY, ALPHA_COLORS, LIMITS, Curve, against_limits, largest
 from lbrs.pages.drawing import SHARE, finish, legend_below, line, style
-from lbrs.pages.text import Markdown, bullets
+from lbrs.pages.text import Markdown, table
 
 
 def accuracy(record: Record) -> dict[str, Any]:
@@ -55,26 +55,14 @@ def _over_alpha(record: Record, sigma: float) -> dict[float, Curve]:
     return {alpha: find_curve(values["curves"], alpha=alpha, **key) for alpha in values["alpha"]}
 
 
-def reading(record: Record) -> Markdown:
-    """What a bias adds to Cohen's certificates, in sentences computed from the record."""
-    opening = (
-        "Against Cohen's smoothing without a bias and the nearest neighbour, the two limits of "
-        "Theorem H:\n\n"
-    )
-    return Markdown(opening + bullets(_told(record, sigma) for sigma in record.config["sigmas"]))
-
-
-def _told(record: Record, sigma: float) -> str:
-    """What it adds for one sigma."""
-    values = record.results["norms"]["l2"]
+def limits(record: Record) -> Markdown:
+    """What a bias adds to Cohen's certificates: the best alpha against the two limits of Theorem H,
+    no bias and the 1-NN."""
+    values, rows = record.results["norms"]["l2"], []
     nearest = find_curve(values["curves"], method="nearest", N=largest(record))
-    paths = _over_alpha(record, sigma)
-    plain = paths.pop(0.0)
-    limits = against_limits(values, plain, nearest, paths)
-    low, high = min(paths), max(paths)
-    return (
-        rf"**$\sigma = {sigma:g}$.** {limits[:1].upper()}{limits[1:]}. The average radius without "
-        rf"a bias is {plain['average']:.4g}, at $\alpha = {low:g}$ it is "
-        rf"{paths[low]['average']:.4g}, and at $\alpha = {high:g}$ {paths[high]['average']:.4g}; "
-        f"the nearest neighbour has {nearest['average']:.4g}."
-    )
+    for sigma in record.config["sigmas"]:
+        paths = _over_alpha(record, sigma)
+        plain = paths.pop(0.0)
+        found = against_limits(values, plain, nearest, paths)
+        rows += [[rf"$\sigma = {sigma:g}$", *row] for row in found]
+    return table(["noise", *LIMITS], rows)

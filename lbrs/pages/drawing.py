@@ -127,7 +127,7 @@ def finish(
     and `more`."""
     notes = [of_run(record, points)]
     if len(published) > 1:
-        notes.append(f"areas and thin lines: range and median of {of_seeds(published)}")
+        notes.append(f"areas: range of {of_seeds(published)}")
     if more:
         notes.append(more)
     foot(figure, notes, bottom)
@@ -136,7 +136,7 @@ def finish(
 def of_run(record: Record, points: int | None = None) -> str:
     """Which run this is, for the foot of a figure of all its test points, or of some `points`."""
     shown = points or record.test_points
-    return f"profile {record.profile} · seed {record.seed} · {shown:,} test points"
+    return f"{record.origin} · {shown:,} test points"
 
 
 def of_seeds(published: Sequence[Record]) -> str:

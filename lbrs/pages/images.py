@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from lbrs.experiments.records import Record, accuracy_at
 from lbrs.pages.drawing import SHARE, STYLES, band, finish, line, steps, style
-from lbrs.pages.text import NORMS, Markdown, attack_of, best_alpha, bullets, share, table
+from lbrs.pages.text import NORMS, Markdown, attack_of, best_alpha, share, table
 
 Entry = dict[str, Any]
 
@@ -123,10 +123,10 @@ def numbers(record: Record) -> Markdown:
     always = r"$\alpha$ above which LBRS is the 1-NN on all clean test points"
     wrong = "normal smoothing: a decided point is wrong with probability at most"
     rows += [
-        [r"test points where $\alpha = 0$ differs from the CNN", f"{limits['alpha_zero']}"],
+        [r"test points where $\alpha = 0$ differs from the CNN", f"{limits['alpha_zero']:g}"],
         [
             r"test points where $\alpha = 10^{300}$ differs from the 1-NN",
-            f"{limits['alpha_infinity']}",
+            f"{limits['alpha_infinity']:g}",
         ],
         [always, f"{limits['nearest_alpha']:.3g}"],
         ["normal smoothing: largest share of undecided points", f"{undecided:.3f}"],
@@ -159,49 +159,3 @@ def radius_numbers(record: Record) -> Markdown:
         for place, radius in enumerate(values["radius"])
     ]
     return table(["norm", r"$\epsilon$", "CNN", normal, lbrs, "1-NN"], rows)
-
-
-def smoothing_reading(record: Record) -> Markdown:
-    """What Figures 3 and 5 show, in sentences computed from the record."""
-    sets, sigma = record.results["sets"], record.results["sigma"]
-    falls = sets[0]["normal"][-1] <= 0.6
-    fall = "does fall towards it" if falls else rf"does not, up to $\sigma = {sigma[-1]:g}$"
-    return bullets(
-        [
-            *(_over_smoothing(record, entry) for entry in sets),
-            r"The paper reports that normal smoothing falls rapidly to one half as $\sigma$ grows. "
-            f"Here its clean accuracy {fall}.",
-        ]
-    )
-
-
-def _over_smoothing(record: Record, entry: Entry) -> str:
-    """What they show on one set."""
-    sigma, top, n = record.results["sigma"], record.config["alpha_max"], record.test_points
-    normal, best = entry["normal"], int(np.argmax(entry["normal"]))
-    peak, where = best_alpha(entry["lbrs"], n)
-    return (
-        rf"**{attack_of(entry)}.** CNN {entry['cnn']:.3f}. Normal smoothing peaks at "
-        rf"{normal[best]:.3f} ($\sigma = {sigma[best]:g}$) and ends at {normal[-1]:.3f}. "
-        rf"LBRS peaks at {peak:.3f} ({where}) and has {accuracy_at(entry['lbrs'], top, n):.3f} at "
-        rf"$\alpha = {top:g}$; the 1-NN has {entry['nearest']:.3f}."
-    )
-
-
-def radius_reading(record: Record) -> Markdown:
-    """What Figures 4 and 6 show, in sentences computed from the record."""
-    return bullets(_over_radius(norm, values) for norm, values in record.results["attacks"].items())
-
-
-def _over_radius(norm: str, values: Entry) -> str:
-    """What they show in one norm."""
-    radius, gap = values["radius"], np.array(values["lbrs"]) - np.array(values["normal"])
-    above = [one for one, lead in zip(radius, gap, strict=True) if lead > 0]
-    where = rf"between $\epsilon = {above[0]:g}$ and ${above[-1]:g}$" if above else "nowhere"
-    best, worst = int(np.argmax(gap)), int(np.argmin(gap))
-    return (
-        rf"**{NORMS[norm]}.** LBRS is above normal smoothing {where}. Its largest lead is "
-        rf"{gap[best]:+.3f} at $\epsilon = {radius[best]:g}$, where the CNN has "
-        rf"{values['cnn'][best]:.3f}. Its lowest is {gap[worst]:+.3f} at "
-        rf"$\epsilon = {radius[worst]:g}$."
-    )

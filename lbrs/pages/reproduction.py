@@ -1,13 +1,15 @@
-"""Does a run reproduce? Each curve of its page is compared with those of the published runs."""
+"""The median of the published runs, which leads a page, and whether another run agrees: each curve
+is compared with those of the published runs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lbrs.experiments.records import Record, accuracy_at
-from lbrs.pages.text import NORMS, Markdown, attack_of
+from lbrs.pages.text import NORMS, Markdown, attack_of, short, table
 
 Array = npt.NDArray[np.float64]
 
@@ -20,6 +22,57 @@ RADII = {
     "true_radius": "average true radius of Theorem 6",
     "sharp_radius": "average radius of Theorem B",
 }
+
+
+@dataclass(frozen=True)
+class Median(Record):
+    """What is in the middle of several runs, `count` of them: the median of each of their numbers,
+    of paths and curves at each alpha. What has no median is that of the first run."""
+
+    count: int = 0
+
+    @property
+    def origin(self) -> str:
+        return f"profile {self.profile} · median of {self.count} seeds"
+
+
+def lead(record: Record, published: Sequence[Record]) -> Record:
+    """What a page shows first: the median of the published runs, or `record` if there are none."""
+    if len(published) < 2:
+        return published[0] if published else record
+    same = {item.name: getattr(published[0], item.name) for item in fields(Record)}
+    same["results"] = _middle([one.results for one in published])
+    return Median(**same, count=len(published))
+
+
+def _middle(values: Sequence[Any]) -> Any:
+    """The median of numbers, of lists of numbers one by one, and of all that a dict holds."""
+    first = values[0]
+    if isinstance(first, dict):
+        if first.keys() == {"jumps", "right"}:
+            return _middle_path(values)
+        if first.keys() == {"alpha", "value"}:
+            return _middle_curve(values)
+        return {key: _middle([value[key] for value in values]) for key in first}
+    if isinstance(first, list) and len({len(value) for value in values}) == 1:
+        return [_middle(parts) for parts in zip(*values, strict=True)]
+    number = isinstance(first, int | float) and not isinstance(first, bool)
+    return float(np.median(values)) if number else first
+
+
+def _middle_path(paths: Sequence[Any]) -> dict[str, list[float]]:
+    """The median of step functions, at each of their jumps and between them."""
+    jumps = np.unique(np.concatenate([path["jumps"] for path in paths]))
+    between = np.concatenate([jumps, [np.inf]])
+    right = [np.array(path["right"])[np.searchsorted(path["jumps"], between)] for path in paths]
+    return {"jumps": jumps.tolist(), "right": np.median(right, axis=0).tolist()}
+
+
+def _middle_curve(curves: Sequence[Any]) -> dict[str, list[float]]:
+    """The median of piecewise linear functions, at each of their knots."""
+    knots = np.unique(np.concatenate([curve["alpha"] for curve in curves]))
+    values = [np.interp(knots, curve["alpha"], curve["value"]) for curve in curves]
+    return {"alpha": knots.tolist(), "value": np.median(values, axis=0).tolist()}
 
 
 @dataclass(frozen=True)
@@ -48,15 +101,13 @@ class Comparison:
         return int((self.outside > self.slack + 1e-9).sum())
 
     @property
-    def told(self) -> str:
+    def row(self) -> list[str]:
         """Where it is outside, sampling error or not; nothing if it is not."""
         x, worst = self.curve.x, int(np.argmax(self.outside))
         if self.outside[worst] <= 1e-9:
-            return ""
-        return (
-            f"- {self.curve.name}: inside at {(self.outside <= 1e-9).sum()} of {len(x)} values; "
-            f"furthest outside by {self.outside[worst]:.3f} at {x[worst]:.3g}."
-        )
+            return []
+        inside = f"{(self.outside <= 1e-9).sum()} of {len(x)} values"
+        return [self.curve.name, inside, f"{self.outside[worst]:.3f}", short(x[worst])]
 
 
 def inside(record: Record, published: Sequence[Record]) -> Markdown:
@@ -96,14 +147,15 @@ def _words(
     verdict = "This run lies inside the range of the published ones"
     if misses:
         verdict += f" at {100 * (1 - misses / total):.0f} % of the compared values"
-    short = record.profile != published[0].profile
-    trained = " It was trained for less time than the published ones, so it need not."
-    lines = [one.told for one in found if one.told]
-    listed = ":\n\n" + "\n".join(lines) if lines else " it lies inside everywhere."
+    brief = record.kind == "images" and record.profile != published[0].profile
+    trained = " Its network was trained for less time than theirs, so it need not."
+    rows = [one.row for one in found if one.row]
+    listed = table(["outside their range", "inside at", "furthest outside by", "at"], rows)
     return Markdown(
         f"**{verdict}**, up to the sampling error of its {record.test_points:,} test points: "
         f"{total} values compared with {count} runs of other seeds or another profile."
-        f"{trained if short else ''} Without allowing for the sampling error{listed}"
+        f"{trained if brief else ''}"
+        + (f" Without allowing for that error:\n\n{listed}" if rows else "")
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from lbrs.experiments.records import Record
 from lbrs.pages.drawing import SHARE, STYLES, Look, band, foot, of_run, of_seeds, style
-from lbrs.pages.text import Markdown, table
+from lbrs.pages.text import Markdown, short, table
 
 TITLES = {
     "references": "N = {}",
@@ -138,7 +138,7 @@ def conclusion(records: Sequence[Record], panel: str) -> Markdown:
     )
     moved = "; ".join(told for size, told in moves if size > 0.005)
     sentences = [
-        f"**The {SUBJECTS[panel]} {weight}.**",
+        f"**The {SUBJECTS[panel]} {weight} for what LBRS reaches.**",
         f"It moves {moved}." if moved else "No median moves by more than .005.",
     ]
     if panel == "link":
@@ -175,9 +175,13 @@ def _shift(records: Sequence[Record], variants: list[tuple[str, Entries]]) -> st
         curve = np.median([entry["clean"]["lbrs"] for entry in entries], axis=0)
         middle = (_median(entries, "clean", "cnn") + _median(entries, "clean", "nearest")) / 2
         half = alpha[int(np.argmin(np.abs(curve - middle)))]
-        halves.append(rf"$\alpha \approx {half:.2g}$ for the {label}")
-    told = " and at ".join(halves)
-    return f"On clean images half of the way from the network to the 1-NN is reached at {told}."
+        halves.append((half, rf"$\alpha \approx {short(half)}$ for the {label}"))
+    told = " and at ".join(words for _, words in halves)
+    times = max(half for half, _ in halves) / max(min(half for half, _ in halves), 1e-300)
+    return (
+        f"But it moves $\\alpha$ {short(times)}-fold: on clean images half of the way from the "
+        f"network to the 1-NN is reached at {told}."
+    )
 
 
 def _noisy(variants: list[tuple[str, Entries]]) -> str:

@@ -1,6 +1,6 @@
 """The page of the spiral: Figures 1 and 2, how sharp the radii are, and what they say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -21,7 +21,7 @@ from lbrs.pages.drawing import (
     steps,
     style,
 )
-from lbrs.pages.text import NORMS, Markdown, best_alpha, bullets, share, table
+from lbrs.pages.text import NORMS, Markdown, best_alpha, share, spread, table
 
 RADII = {
     "radius": ("Theorem 6", "-", 2.0),
@@ -205,53 +205,25 @@ def numbers(record: Record) -> Markdown:
     return table(["quantity", "value (95 % interval over the test points)"], rows)
 
 
-def reading(record: Record) -> Markdown:
-    """What Figure 2 shows, in sentences computed from the record."""
-    results, values, n = record.results, record.results["norms"]["l2"], record.test_points
-    top = rf"$\alpha = {record.config['alpha_max']:g}$"
-    first, last = accuracy_at(results["accuracy"], [0.0, record.config["alpha_max"]], n)
-    peak, where = best_alpha(results["accuracy"], n)
-    paper, sharp = values["radius"], values["sharp_radius"]
-    (start, end), (before, after) = ends(paper), ends(sharp)
-    most, least, base = max(paper["value"]), min(sharp["value"]), values["base_radius"]
-    rises = "rises" if end > start else "does not rise"
-    below = "below" if most < base else "not always below"
-    return bullets(
-        [
-            rf"Clean accuracy goes from {first:.3f} at $\alpha = 0$ to {last:.3f} at {top}; "
-            rf"the 1-NN has {results['nearest']:.3f}. It is largest, {peak:.3f}, for {where}.",
-            rf"The average $\ell_2$ radius of Theorem 6 {rises}: {start:.2f} at $\alpha = 0$, "
-            rf"at most {most:.2f}, {end:.2f} at {top}.",
-            rf"The average $\ell_2$ radius of the SVM itself is {base:.2f}. "
-            rf"At every $\alpha$ the average of Theorem 6 lies {below} it.",
-            rf"The sharper Theorem B gives {before:.2f} at $\alpha = 0$, exactly the SVM's radius, "
-            rf"and {after:.2f} at {top}; its least value is {least:.2f}.",
-        ]
+def certified(records: Sequence[Record]) -> Markdown:
+    """Certified accuracies of the classifier, exactly, over the runs: at the ends of the range of
+    alpha and at its best."""
+    rows = [
+        [rf"{NORMS[norm]}, radius {radius:g}", *_exact_ends(records, norm, place)]
+        for norm, values in records[0].results["sharpness"].items()
+        for place, radius in enumerate(values["radii"])
+    ]
+    last = records[0].results["sharpness"]["l2"]["alpha"][-1]
+    return table(
+        ["exactly certified accuracy", r"$\alpha = 0$", "best", rf"$\alpha = {last:g}$"], rows
     )
 
 
-def sharpness_reading(record: Record) -> Markdown:
-    """What the three radii say, in sentences computed from the record."""
-    told = [_sharpness(norm, values) for norm, values in record.results["sharpness"].items()]
-    return Markdown("\n".join(told))
-
-
-def _sharpness(norm: str, values: dict[str, Any]) -> str:
-    """What they say in one norm."""
-    alpha, average = values["alpha"], {kind: np.array(values[kind]["average"]) for kind in BOUNDS}
-    exact = average["exact"]
-    sharp, paper = (100 * (average[kind] / exact).min() for kind in ("theorem_b", "theorem6"))
-    falls = "falls" if exact[-1] < exact[0] else "does not fall"
-    lines = [
-        rf"- **{NORMS[norm]}.** The exact average radius {falls}, from {exact[0]:.2f} at "
-        rf"$\alpha = 0$ to {exact[-1]:.2f} at $\alpha = {alpha[-1]:g}$. Theorem B never gives less "
-        rf"than {sharp:.0f} % of it, Theorem 6 as little as {paper:.0f} %."
+def _exact_ends(records: Sequence[Record], norm: str, place: int) -> Iterator[str]:
+    """First, largest and last value over alpha."""
+    curves = [
+        np.array(record.results["sharpness"][norm]["exact"]["certified"])[:, place]
+        for record in records
     ]
-    for place, radius in enumerate(values["radii"]):
-        certified = np.array(values["exact"]["certified"])[:, place]
-        best = alpha[int(certified.argmax())]
-        lines.append(
-            rf"  - Exactly certified accuracy at {radius:g}: {certified[0]:.3f} at $\alpha = 0$, "
-            rf"{certified.max():.3f} at $\alpha = {best:g}$, {certified[-1]:.3f} at the end."
-        )
-    return "\n".join(lines)
+    for values in ([c[0] for c in curves], [c.max() for c in curves], [c[-1] for c in curves]):
+        yield f"{spread(values):.2f}"

@@ -24,7 +24,7 @@ from lbrs.verification import verify
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-PAGES = [certified.reading, cohen.reading, certified.attacks]
+PAGES = [certified.limits, cohen.limits, certified.attacks]
 FIGURES = [certified.accuracy, certified.average_radius, cohen.accuracy]
 
 
@@ -284,18 +284,14 @@ def test_tables_and_sentences_hold_the_numbers_of_the_record(record):
                 alpha=record.results["norms"][str(norm)]["alpha"][1],
             ),
         )
-        assert (
-            f"{base['average']:.4g}" in numbers
-            and f"{base['average']:.4g}" in reading
-            and f"{sharp['average']:.4g}" in numbers
-        )
+        assert f"{base['average']:.4g}" in numbers and f"{sharp['average']:.4g}" in numbers
         assert (
             f"{base['certified'][0]:.3f}" in reading and f"{sharp['certified'][2]:.3f}" in numbers
         )
         assert f"{record.results['norms'][str(norm)]['L']:.4g}" in attack
     for sigma in TINY.sigmas:
         (plain,) = curves_of(record, L2, method="cohen", sigma=sigma, N=60, alpha=0.0)
-        assert f"{plain['average']:.4g}" in biased and rf"\sigma = {sigma:g}" in biased
+        assert f"{plain['certified'][0]:.3f}" in biased and rf"\sigma = {sigma:g}" in biased
     assert "nan" not in numbers + reading + biased + attack
 
 

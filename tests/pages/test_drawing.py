@@ -12,7 +12,7 @@ from lbrs.experiments.records import accuracy_at
 from lbrs.experiments.running import run
 from lbrs.experiments.spiral import idea
 from lbrs.experiments.table import EXPERIMENTS
-from lbrs.pages import drawing, images, spiral, summary
+from lbrs.pages import drawing, findings, images, spiral, summary
 from lbrs.pages.text import SIGNED, best_alpha, choices, spread
 
 
@@ -138,13 +138,13 @@ def test_exact_radii_are_not_below_theorem_b_and_that_not_below_theorem_6(record
         )
 
 
-def test_the_sentences_on_exact_radii_hold_the_numbers_of_the_record(records):
-    text = spiral.sharpness_reading(records["spiral"])
+def test_the_table_of_exact_accuracies_holds_the_numbers_of_the_record(records):
+    text = spiral.certified([records["spiral"]])
     for values in records["spiral"].results["sharpness"].values():
-        assert (
-            f"{values['exact']['average'][0]:.2f}" in text
-            and f"{values['exact']['average'][-1]:.2f}" in text
-        )
+        certified = np.array(values["exact"]["certified"])
+        for first, best, last in zip(certified[0], certified.max(0), certified[-1], strict=True):
+            row = "|".join(f" {v:.2f} ({v:.2f} to {v:.2f}) " for v in (first, best, last))
+            assert row in text
 
 
 def test_curves_differ_in_more_than_colour(records):
@@ -179,7 +179,8 @@ def test_the_picture_of_the_idea_shows_a_radius_that_grows_by_alpha():
 def test_tables_and_sentences_of_the_spiral_hold_the_numbers_of_the_record(records):
     record, path = records["spiral"], records["spiral"].results["accuracy"]
     first, last = accuracy_at(path, [0.0, record.config["alpha_max"]], record.test_points)
-    assert f"{first:.3f}" in spiral.numbers(record) and f"{last:.3f}" in spiral.reading(record)
+    assert f"{first:.3f}" in spiral.numbers(record)
+    assert f"{last - first:+.3f}" in findings.spiral([record])
     assert f"{max(path['right']) / record.test_points:.3f}" in spiral.numbers(record)
     assert "`alpha_max`" in choices(record)
 
@@ -187,8 +188,7 @@ def test_tables_and_sentences_of_the_spiral_hold_the_numbers_of_the_record(recor
 def test_tables_and_sentences_of_images_hold_the_numbers_of_the_record(records):
     record, results = records["digits"], records["digits"].results
     assert f"{results['sets'][0]['cnn']:.3f}" in images.numbers(record)
-    assert f"{results['sets'][1]['cnn']:.3f}" in images.smoothing_reading(record)
-    assert images.radius_reading(record).count("LBRS is above normal smoothing") == 2
+    assert f"{results['sets'][1]['cnn']:.3f}" in findings.parts([record])
     assert f"{results['attacks']['linf']['lbrs'][-1]:.3f}" in images.radius_numbers(record)
     assert "**30**" in choices(record)
 

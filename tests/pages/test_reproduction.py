@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tiny import TINY
 
+from lbrs.experiments.records import accuracy_at
 from lbrs.experiments.running import run
-from lbrs.pages import claims, reproduction
+from lbrs.pages import claims, findings, reproduction
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_a_run_between_two_others_lies_inside_and_one_far_away_does_not(publishe
         shifted(published[0], 0.0), [low, high]
     )
     text = reproduction.inside(shifted(published[0], -0.9), [low, high])
-    assert "at 100 %" not in text and "outside by 0.800" in text and "clean" in text
+    assert "at 100 % of" not in text and "| 0.800 |" in text and "clean" in text
 
 
 def test_what_lies_outside_by_less_than_the_sampling_error_is_told_but_not_counted(published):
@@ -50,14 +51,14 @@ def test_what_lies_outside_by_less_than_the_sampling_error_is_told_but_not_count
     text = reproduction.inside(shifted(published[0], 0.0), [low, high])
     assert (
         "**This run lies inside the range of the published ones**" in text
-        and "outside by 0.010" in text
+        and "| 0.010 |" in text
     )
 
 
 def test_a_run_is_not_compared_with_itself_or_with_too_few(published):
     assert "3 runs of other seeds" in reproduction.inside(published[0], published)
     assert "Too few" in reproduction.inside(published[0], published[:2])
-    assert "no published runs" in claims.claims([]) and "no published runs" in claims.verdicts([])
+    assert "no published runs" in claims.claims([])
 
 
 def test_the_spiral_is_compared_too(tmp_path):
@@ -87,14 +88,31 @@ def test_claims_are_medians_and_ranges_over_the_seeds(published):
     assert len({line.count("|") for line in text.splitlines()}) == 1
 
 
-def test_verdicts_follow_the_signs_of_the_gaps(published):
+def test_what_holds_follows_the_signs_of_the_gaps(published):
     worse, better = [
         [shifted(record, change, record.seed) for record in published] for change in (-2.0, 2.0)
     ]
-    assert claims.verdicts(worse).count(
-        "**Reproduced.**"
-    ) >= 2 and "for 4 of 4 seeds, by" in claims.verdicts(worse)
-    assert claims.verdicts(better).count("**Not reproduced.**") >= 2
+    assert findings.images_claims(worse).count("| yes |") >= 2
+    assert findings.images_claims(better).count("| no |") >= 2
+    assert "LBRS is ahead of normal smoothing" in findings.images(worse)
+    assert "normal smoothing is ahead of LBRS" in findings.images(better)
+    mixed = findings.images_claims([worse[0], *better[1:]])
+    assert "for 1 of 4 seeds" in mixed
+    assert findings.images([]) == findings.images_claims([]) == findings.parts([]) == claims.NONE
+
+
+def test_the_median_of_runs_is_that_of_each_number_and_each_path(published):
+    first = reproduction.lead(published[0], published[:3])
+    alpha = np.logspace(-4, 3, 40)
+    for place, entry in enumerate(first.results["sets"]):
+        every = [record.results["sets"][place] for record in published[:3]]
+        assert np.allclose(entry["normal"], np.median([one["normal"] for one in every], axis=0))
+        paths = [accuracy_at(one["lbrs"], alpha, first.test_points) for one in every]
+        found = accuracy_at(entry["lbrs"], alpha, first.test_points)
+        assert np.allclose(found, np.median(paths, axis=0))
+    assert first.origin == "profile paper · median of 3 seeds"
+    assert reproduction.lead(published[0], []) is published[0]
+    assert reproduction.lead(published[0], published[1:2]) is published[1]
 
 
 def test_where_a_lead_comes_from_is_told_seed_by_seed(published):
@@ -113,23 +131,3 @@ def test_where_a_lead_comes_from_is_told_seed_by_seed(published):
     assert f"| {cnn:.3f} | {nearest:.3f} | {normal:.3f} | {best:.3f} |" in row
     assert row.endswith(f"| {best - normal:+.3f} | {best - max(cnn, nearest):+.3f} |")
     assert "-0.000" not in text
-
-
-def test_the_reason_names_the_seeds_with_the_weakest_and_the_strongest_oracle(published):
-    changed = [
-        dataclasses.replace(record, results=copy.deepcopy(record.results)) for record in published
-    ]
-    for record, nearest in zip(changed, (0.2, 0.9, 0.3, 0.4), strict=True):
-        for entry in record.results["sets"]:
-            entry.update(
-                cnn=0.1,
-                nearest=nearest,
-                normal=[0.5],
-                lbrs={"jumps": [1.0], "right": [1, round(nearest * record.test_points)]},
-            )
-    n = changed[0].test_points
-    text = claims.reason(changed)
-    low, high = (round(share * n) / n - 0.5 for share in (0.2, 0.9))
-    assert f"weakest 1-NN (0.200) its lead over normal smoothing is {low:+.3f}, with" in text
-    assert f"with the strongest (0.900) {high:+.3f}" in text
-    assert "no published runs" in claims.reason([])
