@@ -15,10 +15,11 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book check lint test reproduce benchmark proofs setup clean
+.PHONY: help book pdf check lint test reproduce benchmark proofs setup clean
 
 help:
 	@echo 'make book       run every experiment at profile quick and build the website into _build/html'
+	@echo 'make pdf        the same as one PDF, _build/book.pdf, printed by Chromium'
 	@echo 'make check      format, lint, types and the unit tests, in two minutes'
 	@echo 'make test       run every test'
 	@echo 'make reproduce  run every experiment at profile paper and build the website'
@@ -28,6 +29,9 @@ help:
 
 book: setup
 	$(BIN)/lbrs build --profile quick --seed $(SEED)
+
+pdf: book
+	$(BIN)/python -m lbrs.website.pdf
 
 reproduce: setup
 	$(BIN)/lbrs build --profile paper --seed $(SEED)

@@ -106,11 +106,15 @@ def test_a_row_leads_to_a_page_a_function_and_a_test(row):
 
 
 def test_the_first_page_shows_the_table():
-    assert re.search(r"^items\.overview\(\)$", (ROOT / "book/intro.md").read_text(), re.MULTILINE)
+    assert re.search(
+        r"^items\.overview\(\)$", (ROOT / "book/statements.md").read_text(), re.MULTILINE
+    )
     shown = items.overview()
     assert all(row.name in shown and row.test.split("::")[0] in shown for row in items.PAPER)
     assert re.search(
-        r"^items\.overview\(items\.BEYOND\)$", (ROOT / "book/intro.md").read_text(), re.MULTILINE
+        r"^items\.overview\(items\.BEYOND\)$",
+        (ROOT / "book/statements.md").read_text(),
+        re.MULTILINE,
     )
 
 

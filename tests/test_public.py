@@ -134,7 +134,7 @@ lbrs.c.d(1)
             "lbrs.curvature.CertifiedLoss",
             "lbrs.certificates.theorem8",
             "lbrs.exact.cells.exact_radii",
-            "lbrs.experiments.records.published",
+            "lbrs.experiments.records.published_folder",
             "lbrs.L2",
             "lbrs.experiments.data",
         }

@@ -4,11 +4,15 @@ of a page."""
 import itertools
 import re
 
+from docutils import nodes
+from sphinx import addnodes
+
 BLOCK = re.compile(
     r'(<p class="admonition-title")(?: id="[^"]*")?'
     r'(><span class="caption-number">)[^<]*</span> \((.*?)\)(</p>)',
     re.DOTALL,
 )
+SHORT = re.compile(r"((?:Theorem|Proposition|Lemma|Definition|Assumption|Corollary) \w+′?)")
 CONTENT = re.compile(r' id="proof-content"')
 PROOF = re.compile(r'<div class="proof admonition" id="proof">\s*<p>Proof\. ')
 
@@ -28,6 +32,16 @@ def rename(app, page, template, context, doctree):
     )
 
 
+def index(app, doctree):
+    """Enter each statement into the index, under its short name, where the search looks first."""
+    for node in list(doctree.findall(nodes.Element)):
+        proof = "proof" in node.get("classes", ()) and node.get("label")
+        name = SHORT.search(node.get("title", "")) if proof else None
+        if name:
+            entry = addnodes.index(entries=[("single", name[1], node["ids"][0], "", None)])
+            node.parent.insert(node.parent.index(node), entry)
+
+
 def without_numbers(app, config):
     """Switch the numbers of figures off again, which sphinx-proof switches on: headings give those
     of the paper."""
@@ -36,5 +50,6 @@ def without_numbers(app, config):
 
 def setup(app):
     app.connect("config-inited", without_numbers, priority=900)
+    app.connect("doctree-read", index)
     app.connect("html-page-context", rename)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

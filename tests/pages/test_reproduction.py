@@ -50,8 +50,7 @@ def test_what_lies_outside_by_less_than_the_sampling_error_is_told_but_not_count
     low, high = shifted(published[0], 0.01, 1), shifted(published[0], 0.02, 2)
     text = reproduction.inside(shifted(published[0], 0.0), [low, high])
     assert (
-        "**This run lies inside the range of the published ones**" in text
-        and "| 0.010 |" in text
+        "**This run lies inside the range of the published ones**" in text and "| 0.010 |" in text
     )
 
 

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from lbrs.experiments.records import all_published, find_project, published_seeds
 from lbrs.pages.spiral import ends
-from lbrs.pages.summary import summary
+from lbrs.pages.summary import chart, summary
 from lbrs.pages.text import origins, over
 
 FOLDER = find_project() / "book" / "records"
@@ -28,12 +29,21 @@ def images(request):
 def test_the_table_holds_the_numbers_of_the_published_records():
     text = summary(FOLDER)
     assert len({line.count("|") for line in text.splitlines()}) == 1
+    assert len(text.splitlines()) <= 2 + 6
     for run, told in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
         found = published_seeds(run)
         last = [record.results["sets"][0]["normal"][-1] for record in found]
-        ranges = f"{np.median(last):.3f} ({min(last):.3f} to {max(last):.3f})"
-        assert f"{ranges} | {len(found)}, {found[0].test_points:,} each |" in text
-        assert f"| {told}: " in text
+        assert f"{told} {np.median(last):.3f} ({min(last):.3f} to {max(last):.3f})" in text
+    assert "MNIST no; CIFAR-10 for 4 of 5 seeds" in text
+    assert "MNIST yes; CIFAR-10 no |" in text.splitlines()[-1]
+
+
+def test_the_chart_has_the_numbers_of_the_table(images):
+    drawn, name = chart(FOLDER), "MNIST" if images[0].run == "mnist" else "CIFAR-10"
+    gaps = [lbrs - normal for lbrs, normal, _ in map(best, images)]
+    assert drawn[f"{name}, each at its best"] == pytest.approx(gaps)
+    assert f"{np.median(gaps):+.3f}" in summary(FOLDER)
+    plt.close("all")
 
 
 def test_the_commits_of_the_published_records_are_told():

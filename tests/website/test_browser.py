@@ -2,12 +2,13 @@
 without a network and without a complaint."""
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urldefrag
+from urllib.parse import quote_plus, unquote, urldefrag
 
 import pytest
 import yaml
@@ -245,20 +246,71 @@ def test_links_and_references_resolve(seen, address, name):
     assert not lost, "\n".join(lost)
 
 
-def test_the_search_finds_theorem_6(opened, address):
-    page, complaints = opened("search.html?q=Theorem+6")
+SOUGHT = {
+    "Theorem 6": "book/linear.html",
+    "Theorem 8": "book/nonlinear.html",
+    "Theorem B": "book/sharper.html",
+    "Proposition 3": "book/limits.html",
+    "playground": "book/interactive.html",
+}
+
+
+@pytest.mark.parametrize("asked", SOUGHT)
+def test_the_search_finds_a_statement_first_and_shows_words(opened, address, asked):
+    page, complaints = opened(f"search.html?q={quote_plus(asked)}")
     results = page.locator("#search-results ul.search > li > a")
     expect(page.locator("#search-results h2")).to_have_text("Search Results")
     expect(page.locator("#search-results .search-summary")).to_contain_text("found")
-    found = {
-        urldefrag(results.nth(place).evaluate("link => link.href"))[0]
-        .removeprefix(address)
-        .split("?")[0]
-        for place in range(results.count())
-    }
-    assert "book/linear.html" in found
+    first = urldefrag(results.first.evaluate("link => link.href"))[0]
+    assert first.removeprefix(address).split("?")[0] == SOUGHT[asked]
+    page.wait_for_timeout(SETTLED)
+    told = page.locator("#search-results ul.search").inner_text()
+    assert "\\(" not in told and "\\frac" not in told
     assert not complaints
     page.close()
+
+
+FORMULAS = """() => [...document.querySelectorAll('.bd-article div.math')].map(box => ({
+  wide: box.scrollWidth > box.clientWidth + 1,
+  cue: box.classList.contains('lbrs-wide') && box.tabIndex === 0,
+  told: box.textContent.slice(0, 80)}))"""
+STOPS = """() => [...document.querySelectorAll('.bd-article mjx-container')]
+  .filter(math => math.tabIndex >= 0).length"""
+CHAPTERS = ["book/smoothing", "book/limits", "book/linear", "book/nonlinear", "book/sharper"]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_formula_wider_than_a_telephone_says_so_and_only_it_takes_the_keyboard(opened, name):
+    page, complaints = opened(f"{name}.html")
+    page.set_viewport_size(NARROW)
+    page.wait_for_timeout(SETTLED)
+    found = page.evaluate(FORMULAS)
+    assert found and all(one["wide"] == one["cue"] for one in found), found
+    assert page.evaluate(STOPS) == 0
+    assert not complaints
+    page.close()
+
+
+def test_a_number_means_one_equation_in_the_whole_book(opened):
+    numbers = []
+    for name in CHAPTERS:
+        page, _ = opened(f"{name}.html")
+        numbers += page.locator(".bd-article .eqno").all_inner_texts()
+        page.close()
+    plain = [number.strip(" #\uf0c1") for number in numbers]
+    assert len(plain) > 60 and len(set(plain)) == len(plain)
+    assert all(re.fullmatch(r"\(\d+\.\d+\)", number) for number in plain), plain[:5]
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_the_head_says_once_what_the_page_is(name):
+    text = (SITE / f"{name}.html").read_text(encoding="utf-8")
+    head = text[: text.index("</head>")]
+    assert head.count('name="viewport"') == 1 and head.count('name="description"') == 1
+    (title,) = re.findall(r"<title>(.*?)</title>", head, re.DOTALL)
+    assert title.count("Locally biased randomized smoothing") == 1
+    picture = re.search(r'property="og:image" content="([^"]+)"', head)[1]
+    assert (SITE / name).parent.joinpath(picture).resolve().is_file()
 
 
 def test_what_is_folded_is_printed(browser):
