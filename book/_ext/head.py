@@ -4,9 +4,10 @@ what the page is about, with a picture."""
 import html
 import re
 
-VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>|<meta content="width[^>]*name="viewport"[^>]*>')
+VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
 TEXT = re.compile(r"<p>(?!<)(.{60,}?)</p>", re.DOTALL)
 TAG, MATH = re.compile(r"<[^>]+>"), re.compile(r"\\\(|\\\)|\\\w+\s?|[{}$]")
+TITLE = re.compile(r"<title>\s*(.+?) &#8212; \1\s*</title>")
 PICTURE = "_static/preview.png"
 
 
@@ -19,21 +20,30 @@ def words(body):
 
 
 def describe(app, page, template, context, doctree):
-    """Add the tags; the theme has a viewport of its own."""
-    tags = VIEWPORT.sub("", context.get("metatags", ""))
+    """Add the tags."""
     told = html.escape(words(context.get("body")) or app.config.project, quote=True)
     title = html.escape(TAG.sub("", context.get("title", "")) or app.config.project, quote=True)
     picture = context["pathto"](PICTURE, 1) if "pathto" in context else PICTURE
     context["metatags"] = (
-        f'{tags}<meta name="description" content="{told}">'
+        f'{context.get("metatags", "")}<meta name="description" content="{told}">'
         f'<meta property="og:title" content="{title}"><meta property="og:type" content="article">'
         f'<meta property="og:description" content="{told}">'
         f'<meta property="og:image" content="{picture}">'
     )
-    if TAG.sub("", context.get("title", "")) == app.config.project:
-        context["docstitle"] = ""
+
+
+def once(app, exception):
+    """Say once what both Sphinx and the theme say: the viewport, and the title of the book."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for page in app.outdir.rglob("*.html"):
+        head, end, rest = page.read_text(encoding="utf-8").partition("</head>")
+        first, viewport, more = head.partition('<meta name="viewport"')
+        head = first + viewport + VIEWPORT.sub("", more)
+        page.write_text(TITLE.sub(r"<title>\1</title>", head) + end + rest, encoding="utf-8")
 
 
 def setup(app):
     app.connect("html-page-context", describe, priority=800)
+    app.connect("build-finished", once)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -38,7 +38,7 @@ def index(app, doctree):
         proof = "proof" in node.get("classes", ()) and node.get("label")
         name = SHORT.search(node.get("title", "")) if proof else None
         if name:
-            entry = addnodes.index(entries=[("single", name[1], node["ids"][0], "", None)])
+            entry = addnodes.index(entries=[("single", name[1], node["ids"][0], "main", None)])
             node.parent.insert(node.parent.index(node), entry)
 
 

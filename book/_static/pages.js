@@ -18,18 +18,27 @@
     });
   });
   const plain = () => {
-    if (!window.Search?.htmlToText) return;
+    if (typeof Search === "undefined" || Search.lbrs) return;
     const whole = Search.htmlToText;
+    Search.lbrs = true;
     Search.htmlToText = (text, anchor) => {
       const page = new DOMParser().parseFromString(text, "text/html");
       page.querySelectorAll(".math, .cell_input").forEach(part => part.replaceWith(" … "));
       return whole.call(Search, page.documentElement.outerHTML, anchor);
     };
   };
+  const WORDS = {alpha: "α", sigma: "σ", infty: "∞", to: "→", ell: "ℓ", mu: "μ"};
+  const titles = () => document.querySelectorAll("#search-results li a").forEach(link => {
+    if (!link.textContent.includes("\\")) return;
+    link.textContent = link.textContent.replace(/\\([a-z]+)/g, (_, name) => WORDS[name] ?? "")
+      .replace(/[\\(){}$_]/g, "").replace(/\s+/g, " ");
+  });
   plain();
   addEventListener("DOMContentLoaded", () => {
     plain();
     enlarge();
+    const found = document.getElementById("search-results");
+    if (found) new MutationObserver(titles).observe(found, {childList: true, subtree: true});
     (window.MathJax?.startup?.promise ?? Promise.resolve()).then(wide);
   });
   addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(wide));

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from lbrs.experiments.records import Record
 from lbrs.pages.drawing import SHARE, STYLES, Look, band, foot, of_run, of_seeds, style
+from lbrs.pages.claims import NONE
+from lbrs.pages.findings.words import Finding, findings
 from lbrs.pages.text import Markdown, short, table
 
 TITLES = {
@@ -125,6 +127,34 @@ def _legend(figure: Figure, ax: Axes, records: Sequence[Record], more: str = "")
 
 def _median(entries: Entries, where: str, key: str) -> float:
     return float(np.median([entry[where][key] for entry in entries]))
+
+
+HEADINGS = {
+    "references": "The number of reference points",
+    "link": "The output of the network",
+    "classes": "The positive class",
+    "noise": "Noise in training",
+    "width": "The width of the network",
+    "attack": "Step and start of the attack",
+}
+
+
+def overview(records: Sequence[Record]) -> Markdown:
+    """The four choices that move what LBRS reaches under attack the most, the first one first: each
+    with how far, from the lowest to the highest median over its variants."""
+    if not records:
+        return NONE
+    moves = {panel: _move(_variants(records, panel), "attacked", "best")[0] for panel in HEADINGS}
+    largest = sorted(moves, key=moves.__getitem__, reverse=True)[:4]
+    return findings(
+        Finding(
+            f"The {SUBJECTS[panel]} moves the accuracy of LBRS under attack, at its best "
+            r"$\alpha$, by",
+            f"{moves[panel]:.3f}",
+            HEADINGS[panel],
+        )
+        for panel in largest
+    )
 
 
 def conclusion(records: Sequence[Record], panel: str) -> Markdown:
