@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lbrs.experiments.records import Record
-from lbrs.pages.drawing import SHARE, STYLES, Look, band, foot, of_run, of_seeds, style
 from lbrs.pages.claims import NONE
+from lbrs.pages.drawing import SHARE, STYLES, Look, band, foot, of_run, of_seeds, style
 from lbrs.pages.findings.words import Finding, findings
 from lbrs.pages.text import Markdown, short, table
 
