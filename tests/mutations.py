@@ -550,6 +550,59 @@ FORMULAS = [
         "",
         "test_verification.py",
     ),
+    Mutation(
+        "the adaptive attack: no box",
+        "Pursuit.__init__",
+        "-x, 1 - x",
+        "-x - 9, 10 - x",
+        "attacks/test_adaptive.py"
+        "::test_with_a_huge_alpha_the_attack_finds_the_exact_radius_of_the_nearest_neighbour",
+    ),
+    Mutation(
+        "the adaptive attack: without the half-spaces of the cell",
+        "Pursuit._sides",
+        "self.center is None or self.rivals is None",
+        "True",
+        "attacks/test_adaptive.py"
+        "::test_with_a_huge_alpha_the_attack_finds_the_exact_radius_of_the_nearest_neighbour",
+    ),
+    Mutation(
+        "the adaptive attack: the decision at the last step only",
+        "Pursuit.descend",
+        "self.look(z)",
+        "self.look(z) if step == steps else (self.sight.look(z), self.y > 2)",
+        "attacks/test_adaptive.py::test_the_decision_is_looked_at_in_every_step",
+    ),
+    Mutation(
+        "the adaptive attack: near cells skipped",
+        "Hunt.__call__",
+        "rank] < every.best",
+        "rank] > every.best",
+        "attacks/test_adaptive.py"
+        "::test_with_a_huge_alpha_the_attack_finds_the_exact_radius_of_the_nearest_neighbour",
+    ),
+    Mutation(
+        "what an attacker sees: alpha twice",
+        "BiasedSight.look",
+        "self.alpha * length",
+        "2 * self.alpha * length",
+        "attacks/test_adaptive.py::test_what_is_seen_decides_as_the_classifier",
+    ),
+    Mutation(
+        "the bounds of cells: twice as far",
+        "cells._cells",
+        "(2 * gap)",
+        "gap",
+        "attacks/test_adaptive.py"
+        "::test_bounds_of_cells_are_below_their_distances_and_walls_hold_their_centers",
+    ),
+    Mutation(
+        "the least cube: the box's other side",
+        "nearest.cube",
+        "box[1], -box[0]",
+        "-box[0], box[1]",
+        "attacks/test_adaptive.py::test_the_least_cube_reaches_its_half_space",
+    ),
 ]
 
 ALLOWANCES = [

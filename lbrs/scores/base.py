@@ -185,9 +185,8 @@ class Score:
     def certify_biased(
         self, local: Local, alpha: Length, bound: str = "sharp", confidence: float | None = None
     ) -> Certificate:
-        """The certificate of the locally biased classifier at the points of `local`:
-        :prf:ref:`Theorem E' <theorem-e-prime>`, or :prf:ref:`Theorem 8 <theorem-8>` for
-        bound="paper"."""
+        """:prf:ref:`Theorem E' <theorem-e-prime>` at the points of `local`, or for bound="paper"
+        :prf:ref:`Theorem 8 <theorem-8>`."""
         return certify_smooth(self, local, number("alpha", alpha, low=0), bound)
 
     def value(self, x: ArrayLike) -> Tensor:
@@ -195,8 +194,7 @@ class Score:
         return self.raw(batch("x", x))
 
     def raw(self, x: Tensor) -> Tensor:
-        """As `value`, for a tensor of any floating type that needs no check: many noisy copies of a
-        point cost no copy in float64."""
+        """As `value`, of any floating type and unchecked: noisy copies cost no copy in float64."""
         if not len(x):
             return torch.zeros(0, dtype=torch.float64, device=x.device)
         parts = [self._output(part, grad=False)[1] for part in self.batches(x)]
@@ -210,15 +208,18 @@ class Score:
         values, gradients = zip(*map(self._value_and_gradient, self.batches(x)), strict=True)
         return torch.cat(values), torch.cat(gradients)
 
+    def seen(self, x: ArrayLike, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
+        """The function's output u (n,), grad u (n, *shape) and ||grad u||_* (n,): g = psi(u)."""
+        u, gradient = self.value_and_gradient(x)
+        return u, gradient, norm.dual(gradient.flatten(1))
+
     def push(self, x: Tensor) -> Tensor:
         """The gradient (n, *shape) along which attacks on the prediction start."""
         return self.value_and_gradient(x)[1]
 
     def linearize(self, x: ArrayLike, norm: Norm) -> Linearization:
-        """Value, dual gradient norm and crossing of g at the points `x` (n, *shape) for the threat
-        `norm`."""
-        value, gradient = self.value_and_gradient(x)
-        slope = norm.dual(gradient.flatten(1))
+        """Value, dual gradient norm and crossing at `x` (n, *shape) for the threat `norm`."""
+        value, _, slope = Score.seen(self, x, norm)
         crossing = torch.where(slope > 0, value.abs() / slope, torch.inf)
         return Linearization(sign(value), value, slope, crossing)
 
@@ -230,8 +231,7 @@ class Score:
         return max(1, min(self.batch_size, ELEMENTS // max(1, x[:1].numel())))
 
     def _output(self, x: Tensor, grad: bool = True) -> tuple[Tensor, Tensor]:
-        """The input as `function` sees it, and its checked output (n,), after the function was
-        admitted."""
+        """The input as `function` sees it, and its checked output (n,), once admitted."""
         if self.domain is not None and len(x) and not x.abs().max() <= self.domain:
             raise ValueError(
                 f"x must lie in the domain |x_i| <= {self.domain:g} of the score, "

@@ -77,6 +77,11 @@ class LipschitzScore(Score):
         crossing = torch.where(slope > 0, value.abs() / slope, torch.inf)
         return Linearization(sign(value), value, slope, crossing)
 
+    def seen(self, x: ArrayLike, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Score.seen`, with K for the length of the gradient."""
+        u, gradient = self.value_and_gradient(x)
+        return u, gradient, torch.full_like(u, self.lipschitz)
+
     def traced(self, x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
         """As `Score.traced`, with K for the length of the gradient."""
         u = self.evaluate(x).double()

@@ -68,6 +68,11 @@ class ProbabilityMargin(Score):
         rate = self.link.rate(logit)
         return self.link.value(logit), gradient * rate.reshape(-1, *[1] * (gradient.ndim - 1))
 
+    def seen(self, x: ArrayLike, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Score.seen`, of the logit."""
+        logit, gradient = self.logit_and_gradient(x)
+        return logit, gradient, norm.dual(gradient.flatten(1))
+
     def linearize(self, x: ArrayLike, norm: Norm) -> Linearization:
         """As `Score.linearize`, with base and crossing from the logit."""
         logit, gradient = self.logit_and_gradient(x)

@@ -20,6 +20,7 @@ NEEDED = (
     "paths",
     "exact.cells",
     "curvature",
+    "attacks.adaptive",
     "attacks.pgd",
     "experiments.networks",
     "experiments.data",
