@@ -11,7 +11,7 @@ from lbrs.attacks.cells import SIDES, Cells, cells_around
 from lbrs.attacks.pursuit import Pursuit
 from lbrs.attacks.sight import BiasedSight, NoisySight, Sight
 from lbrs.normal import NormalSmoothing
-from lbrs.norms import L2, LINF, Norm
+from lbrs.norms import L2, LINF, Norm, as_norm
 from lbrs.smoothing import LocallyBiased
 
 FARTHER = (1.0, 1 + 1e-7, 1 + 1e-5, 1.001, 1.01, 1.03, 1.1, 1.3)
@@ -122,7 +122,7 @@ def minimal_distance(
 
 def _norm(model: LocallyBiased | NormalSmoothing, norm: Norm | None) -> Norm:
     given = getattr(model, "norm", L2) if norm is None else norm
-    if not isinstance(given, Norm) or given not in (L2, LINF):
+    if as_norm("norm", given) not in (L2, LINF):
         raise ValueError(f"norm must be L2 or LINF for this attack, got {shown(given)}")
     return given
 

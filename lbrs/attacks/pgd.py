@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lbrs._checks import batch, digits, generator_or_none, integer, labels, number, shown
-from lbrs.norms import L2, LINF, Norm
+from lbrs.norms import L2, LINF, Norm, as_norm
 from lbrs.scores.local import one_logit
 
 
@@ -56,7 +56,7 @@ def pgd(
     y = labels("y", y, len(batch("x", x)))
     radius, steps = number("radius", radius, low=0), integer("steps", steps, low=1)
     step, chunk = number("step", step, low=0, open_low=True), integer("chunk", chunk, low=1)
-    if not isinstance(norm, Norm) or norm not in (L2, LINF):
+    if as_norm("norm", norm) not in (L2, LINF):
         raise ValueError(f"norm must be L2 or LINF for this attack, got {shown(norm)}")
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError(f"x must be a floating-point torch tensor, got {type(x).__name__}")

@@ -1,7 +1,7 @@
 """What is known of a score at points, to first order, for every alpha at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ class Local:
     neighbor: Tensor
     first: Linearization | None
     L: Constant | None
-    slack: Callable[[Tensor], Tensor] = torch.zeros_like
+    slack: Callable[[Tensor], Tensor] = field(default_factory=lambda: torch.zeros_like)
 
     def pull(self, alpha: Length) -> tuple[Tensor, float | Tensor]:
         """Which way the decision is moved, (n,) in {-1, +1}, and how far, in the units of x."""

@@ -58,8 +58,8 @@ def proposition_t(margin: Tensor, backed: Tensor, radius: float) -> Thresholds:
 
     .. math::
 
-       \begin{cases} \alpha > r - m & \text{if } \hat y(x) = y \text{ and } R_o(x) > r, \\
-       \alpha < m - r & \text{else.} \end{cases}
+       m > r - \alpha \ \text{ where } x \text{ is backed at } r, \qquad
+       m > r + \alpha \ \text{ where it is not}
 
     Parameters:
         margin: m = y h(x)/K (n,), negative where the base is wrong.

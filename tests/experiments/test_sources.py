@@ -39,8 +39,8 @@ def change(path: Path, old: str, new: str) -> None:
         ("website/jobs.py", "1_800", "1_801"),
         ("proofs/check.py", "TIMEOUT = 20_000", "TIMEOUT = 30_000"),
         ("cli.py", "few points, minutes", "few points"),
-        ("norms.py", '"""', '"""A sentence. '),
-        ("norms.py", "import", "# A sentence.\nimport"),
+        ("norms/lp.py", '"""', '"""A sentence. '),
+        ("norms/lp.py", "import", "# A sentence.\nimport"),
         ("experiments/spiral.py", "\n\n\ndef idea", "\n\n\n\n\ndef idea"),
     ],
 )
@@ -53,8 +53,8 @@ def test_a_record_does_not_depend_on_what_people_read(copy, place, old, new):
 @pytest.mark.parametrize(
     ("place", "old", "new"),
     [
-        ("norms.py", "import", "more = 1\nimport"),
-        ("scores/linear.py", "import", "more = 1\nimport"),
+        ("norms/lp.py", "import", "more = 1\nimport"),
+        ("scores/linear/folding.py", "import", "more = 1\nimport"),
         ("experiments/spiral.py", "SIDE = 12.0", "SIDE = 12.5"),
         ("experiments/configs.py", "800", "900"),
     ],
@@ -91,7 +91,7 @@ def test_a_changed_caption_computes_nothing_and_a_changed_line_everything(
     change(copy / "pages/text.py", '"what it is"', '"what it means"')
     again = run(TINY["spiral"], **given)
     assert computed == ["spiral-quick-0"] and again.wall_time == pytest.approx(first.wall_time)
-    change(copy / "norms.py", "import", "more = 1\nimport")
+    change(copy / "norms/lp.py", "import", "more = 1\nimport")
     run(TINY["spiral"], **given)
     assert computed == ["spiral-quick-0"] * 2
 
@@ -171,7 +171,7 @@ def test_a_record_names_the_commit_of_its_code(copy):
     git(copy.parent, "add", ".")
     git(copy.parent, "commit", "-m", "page")
     assert sources.commit() == code
-    change(copy / "norms.py", "import", "more = 1\nimport")
+    change(copy / "norms/lp.py", "import", "more = 1\nimport")
     assert sources.commit() == f"{code}-dirty"
 
 

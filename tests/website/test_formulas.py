@@ -18,10 +18,12 @@ LAYOUT = re.compile(
 """What sets a formula and says nothing."""
 
 ALONE = {
-    *("lbrs.norms.Norm", "lbrs.norms.Norm.dual", "lbrs.norms.Norm.maximizer"),
+    *("lbrs.norms.base.Norm", "lbrs.norms.base.Norm.dual", "lbrs.norms.base.Norm.maximizer"),
+    *("lbrs.norms.base.Norm.weighted", "lbrs.norms.weighted.Weighted"),
+    *("lbrs.norms.groups.GroupNorm", "lbrs.norms.mahalanobis.Mahalanobis"),
     *("lbrs.scores.local.select", "lbrs.curvature.CertifiedLoss", "lbrs.attacks.pgd.pgd"),
     *("lbrs.montecarlo.clopper_pearson", "lbrs.montecarlo.empirical_bernstein"),
-    "lbrs.montecarlo.ConfidenceSequence",
+    *("lbrs.montecarlo.ConfidenceSequence", "lbrs.attacks.adaptive.minimal_distance"),
 }
 """Formulas that no page has: definitions that the book gives in words, and tools that it uses."""
 
