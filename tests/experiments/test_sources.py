@@ -54,7 +54,7 @@ def test_a_record_does_not_depend_on_what_people_read(copy, place, old, new):
     ("place", "old", "new"),
     [
         ("norms/lp.py", "import", "more = 1\nimport"),
-        ("scores/linear/folding.py", "import", "more = 1\nimport"),
+        ("scores/linear/folding.py", "\nimport", "\nmore = 1\nimport"),
         ("experiments/spiral.py", "SIDE = 12.0", "SIDE = 12.5"),
         ("experiments/configs.py", "800", "900"),
     ],
