@@ -29,6 +29,9 @@ from lbrs.attacks.sight import BiasedSight
 from lbrs.exact import exact_radii
 from lbrs.exact.programs import solve
 from lbrs.experiments import data, networks
+from lbrs.experiments.configs import ImagesConfig
+from lbrs.experiments.images import Bench
+from lbrs.experiments.stages import Stages
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -198,10 +201,16 @@ def test_it_leaves_less_than_the_transferred_attack_and_no_point_in_the_end(digi
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("name", ["APGD", "Square", "HopSkipJump", "foolbox PGD"])
-@NORMS
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [
+        *((name, norm) for name in ("APGD", "HopSkipJump", "foolbox PGD") for norm in (L2, LINF)),
+        ("Square", LINF),
+    ],
+)
 def test_no_third_party_attack_leaves_less(digits, norm, name):
-    """On the wrapped classifier; DLR, of AutoAttack, is not defined for two classes."""
+    """On the wrapped classifier. DLR, of AutoAttack, is not defined for two classes, and Square of
+    ART divides 0 by 0 in l2 on images of 8 x 8."""
     from art.attacks import evasion
     from art.estimators.classification import PyTorchClassifier
 
@@ -245,20 +254,20 @@ def test_no_third_party_attack_leaves_less(digits, norm, name):
 
 @pytest.mark.slow
 @pytest.mark.images
-def test_on_mnist_it_leaves_what_was_measured_first_or_less(mnist):
+def test_on_mnist_it_leaves_what_was_measured_first_or_less(mnist, tmp_path):
     """300 test images of seed 0, alpha = 10: at most .02 more than the first measurements."""
-    task = data.images("mnist", 0, test_points=300)
-    made = networks.cnn(task.shape, generator=torch.Generator().manual_seed(0))
-    order = torch.Generator().manual_seed(1)
-    networks.train(made, task.train_x, task.train_y, epochs=10, generator=order)
-    base = ProbabilityMargin(made.eval().requires_grad_(False))
+    config = ImagesConfig(dataset="mnist")
+    task = data.images("mnist", 0, test_points=config.test_points)
+    bench = Bench(config, task, 0, torch.device("cpu"), Stages(tmp_path, ["mnist"], "mnist"))
+    base = ProbabilityMargin(bench.network)
+    x, y = task.test_x[:300], task.test_y[:300]
     oracle = NearestNeighborOracle(task.reference_x, task.reference_y)
     for norm, most in (
         (L2, {0.5: 0.777, 1.0: 0.567, 2.0: 0.083}),
         (LINF, {0.1: 0.437, 0.2: 0.003}),
     ):
         model = LocallyBiased(base, oracle, 10.0, norm)
-        left = minimal_distance(model, task.test_x, task.test_y).accuracy(most)
+        left = minimal_distance(model, x, y).accuracy(most)
         assert (left <= torch.tensor(list(most.values())) + 0.02).all(), left
 
 
