@@ -324,5 +324,6 @@ def test_what_is_folded_is_printed(browser):
     closed = page.evaluate(tall)
     assert not page.evaluate(shown)
     page.emulate_media(media="print")
-    assert page.evaluate(shown) and page.evaluate(tall) > closed
+    page.wait_for_function(shown)
+    assert page.evaluate(tall) > closed
     page.close()
