@@ -38,7 +38,7 @@ def theorem_u(base: Tensor, oracle: Tensor, bias: Bias) -> Tensor:
     Returns:
         Radii (n,), 0 where the class is not +1.
 
-    >>> theorem_u(torch.tensor([0.5]), torch.tensor([2.0]), Bias.stairs([0.2, math.inf], [0.6]))
+    >>> theorem_u(torch.tensor([0.5]), torch.tensor([2.0]), Bias.stairs([0.2, torch.inf], [0.6]))
     tensor([1.4000])
     """
     best = torch.zeros_like(base)

@@ -30,7 +30,7 @@ class Gain:
     """Certified accuracy beyond a radius, with the oracle and without.
 
     Attributes:
-        radius: r.
+        radius: the radius r.
         accuracy, base: of the model, and of its base alone.
         lower, upper: an interval for their difference among all points of the kind.
     """

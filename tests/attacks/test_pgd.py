@@ -152,7 +152,7 @@ def test_as_strong_as_art_on_the_same_network(digits, norm, order, radius):
     ("change", "named", "error"),
     [
         ({"norm": L1}, "norm", ValueError),
-        ({"norm": "l2"}, "norm", ValueError),
+        ({"norm": "l2"}, "norm", TypeError),
         ({"radius": -1.0}, "radius", ValueError),
         ({"steps": 0}, "steps", ValueError),
         ({"step": 0.0}, "step", ValueError),
