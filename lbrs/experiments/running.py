@@ -76,7 +76,7 @@ def run(
     folder: Path | None = None,
     partial: Path | None = None,
 ) -> Record:
-    """Compute an experiment and write its record to `folder`.
+    """Compute an experiment and write its record to `folder`; returns what is read there.
 
     A record that is there already, of the same choices, code, versions and kind of device, is
     taken as it is. Each finished stage is kept until the record is written: a run that was stopped
@@ -108,10 +108,9 @@ def run(
     if known := recorded(path, kind_of(config), asdict(config), place.type):
         stages.drop()  # of a process that was killed once the record was written
         return known
-    record = _computed(config, run, profile, seed, place, stages)
-    record.save(folder)
+    saved = _computed(config, run, profile, seed, place, stages).save(folder)
     stages.clear()
-    return record
+    return Record.load(saved)
 
 
 def _computed(

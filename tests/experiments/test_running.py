@@ -39,6 +39,9 @@ def test_two_runs_with_one_seed_agree_and_another_seed_differs(tiny, tmp_path):
     assert content(first) == content(again)
     assert first.results != other.results
     assert first.test_points == config.test_points and first.wall_time > 0
+    assert first == run(
+        config, run=name, profile="quick", seed=0, folder=tmp_path / "0" / "records"
+    )
 
 
 def test_a_stopped_run_continues_and_ends_with_the_same_record(tiny, tmp_path, monkeypatch):
@@ -92,7 +95,8 @@ def test_the_ends_of_the_alpha_path_are_the_network_and_the_nearest_neighbour(tm
     assert record.results["limits"]["alpha_zero"] == record.results["limits"]["alpha_infinity"] == 0
     for entry in record.results["sets"]:
         first, last = records.accuracy_at(entry["lbrs"], [0.0, 1e300], record.test_points)
-        assert first == entry["cnn"] == entry["normal"][0] and last == entry["nearest"]
+        recorded = entry["cnn"], entry["normal"][0], entry["nearest"]
+        assert recorded == pytest.approx((first, first, last), rel=1e-6)
     for values in record.results["attacks"].values():
         assert values["radius"][0] == 0 and values["cnn"][0] == record.results["sets"][0]["cnn"]
 
