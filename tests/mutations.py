@@ -726,6 +726,13 @@ ALLOWANCES = [
         "test_rounding.py::test_no_error_that_is_allowed_breaks_a_smooth_certificate[0.05]",
     ),
     Mutation(
+        "Theorem E': an exact length of the gradient",
+        "smooth.sharp_radius",
+        "(1 + share) * 2 * local.norm.dual.rounding(local.x[:1].numel() or 1) + share",
+        "share",
+        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_certificate[Slanted-sharp-l2]",
+    ),
+    Mutation(
         "slopes: the computed one for the lowest",
         "rounding.slopes",
         "(slope - share) / (1 + share)",
@@ -797,6 +804,13 @@ ALLOWANCES = [
         "0.0",
         "test_rounding.py::test_exact_radii_of_weights_below_the_smallest_normal_number"
         "_allow_for_their_rounding",
+    ),
+    Mutation(
+        "an affine score: an exact ||a||_*",
+        "LinearScore.share",
+        "return 2",
+        "return 0",
+        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_certificate[Erring-sharp-l2]",
     ),
     Mutation(
         "classes: without their errors",
