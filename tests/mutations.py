@@ -806,13 +806,6 @@ ALLOWANCES = [
         "_allow_for_their_rounding",
     ),
     Mutation(
-        "an affine score: an exact ||a||_*",
-        "LinearScore.share",
-        "return 2",
-        "return 0",
-        "test_allowances.py::test_no_error_that_is_allowed_breaks_a_certificate[Erring-sharp-l2]",
-    ),
-    Mutation(
         "classes: without their errors",
         "ClassScores.margins",
         "- lipschitz_allowance(alpha, K, self.rounding)",

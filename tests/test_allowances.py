@@ -55,8 +55,9 @@ def coarse(monkeypatch):
             for name in ("EPS", "CHOICE"):
                 if isinstance(value := getattr(module, name, None), float):
                     monkeypatch.setattr(module, name, scale * value)
-        fine = Norm.rounding
-        monkeypatch.setattr(Norm, "rounding", lambda self, d, *rest: scale * fine(self, d, *rest))
+        lp = type(L2)
+        fine = lp.rounding
+        monkeypatch.setattr(lp, "rounding", lambda self, d, *rest: scale * fine(self, d, *rest))
         monkeypatch.setattr(Sides, "unit", eps / 2)
 
     return coarse

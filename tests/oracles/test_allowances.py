@@ -102,7 +102,7 @@ def radii_above(rng):
 def test_radii_need_the_allowance_of_gaps_and_of_the_formula(rng, monkeypatch):
     assert radii_above(rng) == 0
     monkeypatch.setattr(lbrs.oracles.radii, "EPS", 0.0)
-    monkeypatch.setattr(Norm, "rounding", lambda self, d: 0.0)
+    monkeypatch.setattr(type(L2), "rounding", lambda self, d, *rest: 0.0)
     assert radii_above(np.random.default_rng(0)) > 0
 
 
